@@ -1,0 +1,1 @@
+"""Critique-guided distillation (arXiv 2505.11628)."""

@@ -1,0 +1,1 @@
+"""Statistics over the store: pure numpy and scipy."""

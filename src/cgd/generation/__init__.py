@@ -1,0 +1,1 @@
+"""Draft, critique and refinement: records → requests, replies → records."""

@@ -1,0 +1,1 @@
+"""What a record teaches, one file each: pure record → (context messages, target)."""

@@ -1,0 +1,162 @@
+"""The values that travel between stages, in the notation of the method.
+
+x = prompt, y' = draft, c = critique, ŷ = refinement, y* = the task's solution; together a record.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, TypedDict
+
+from cgd.config import Sampling
+
+Stage = Literal["draft", "critique", "refinement", "prediction"]
+State = Literal["done", "failed", "truncated"]
+
+
+class Message(TypedDict):
+    """One turn of a chat."""
+
+    role: str
+    content: str
+
+
+class GradingRule(NamedTuple):
+    """How a task grades: how answers compare, and in which format the prompt asks for them."""
+
+    kind: Literal["math", "text"]
+    answer_format: Literal["answer_line", "boxed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """x, with what the task knows about it.
+
+    `id` is readable and bound to the content: the same id never names two different prompts.
+    """
+
+    id: str
+    messages: tuple[Message, ...]
+    answer: str | None = None
+    solution: str | None = None
+    source: str = ""
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def create(
+        cls,
+        name: str,
+        messages: Sequence[Message],
+        answer: str | None = None,
+        solution: str | None = None,
+        source: str = "",
+        meta: Mapping[str, Any] | None = None,
+    ) -> Prompt:
+        """Build a prompt whose id is `name` plus a short hash of everything it holds."""
+        digest = content_hash([list(messages), answer, solution, meta or {}])[:8]
+        return cls(f"{name}#{digest}", tuple(messages), answer, solution, source, meta or {})
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """(x, y', c, ŷ, y*) as far as it has come; y* is `prompt.solution`.
+
+    `key` is the key of the last reply in it (empty while there is only the prompt): whatever is
+    made from this record hangs on that key.
+    """
+
+    prompt: Prompt
+    draft: str | None = None
+    critique: str | None = None
+    refinement: str | None = None
+    key: str = ""
+
+    @property
+    def id(self) -> str:
+        """A name that is unique among the records of one run."""
+        return f"{self.prompt.id}:{self.key[:12]}" if self.key else self.prompt.id
+
+
+class Example(NamedTuple):
+    """What an objective makes of a record: the loss falls on the target alone."""
+
+    context: tuple[Message, ...]
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One text to be generated. Only worked-solution backends may read the record's solution."""
+
+    key: str
+    stage: Stage
+    record: Record
+    messages: tuple[Message, ...]
+    sampling: Sampling
+    sample: int = 0
+
+    @property
+    def seed(self) -> int:
+        """Seed of this one item (31 bits), from its key: it does not depend on batch or order."""
+        return int(self.key[:8], 16) & 0x7FFFFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a backend returned for a request, before anything is parsed.
+
+    A failure has an `error_class` and no text. Times in seconds, sizes in tokens.
+    """
+
+    key: str
+    text: str | None = None
+    finish_reason: Literal["stop", "length"] | None = None
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    latency_s: float = 0.0
+    error_class: str | None = None
+    error: str | None = None
+
+
+def content_hash(value: Any) -> str:
+    """SHA-256 (hex) of a JSON value in canonical form."""
+    canonical = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def make_request(
+    stage: Stage,
+    record: Record,
+    messages: Sequence[Message],
+    sampling: Sampling,
+    identity: Mapping[str, Any],
+    run_seed: int,
+    sample: int = 0,
+) -> Request:
+    """Build a request whose key covers everything that can change its text, and nothing else.
+
+    Args:
+        stage: the stage that asks.
+        record: what is known so far; its key is the upstream row's key.
+        messages: the rendered chat.
+        sampling: decoding options.
+        identity: the backend's own account of what decides its text (model, revision, options).
+        run_seed: the recipe's seed.
+        sample: index among several samples of the same context.
+    """
+    key = content_hash(
+        {
+            "stage": stage,
+            "prompt": record.prompt.id,
+            "upstream": record.key,
+            "sample": sample,
+            "seed": run_seed,
+            "messages": list(messages),
+            "sampling": sampling.model_dump(),
+            "backend": dict(identity),
+        }
+    )
+    return Request(key, stage, record, tuple(messages), sampling, sample)

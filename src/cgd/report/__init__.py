@@ -1,0 +1,1 @@
+"""The report: reads the summary and the store, computes nothing of its own."""

@@ -1,0 +1,269 @@
+"""The run's store: one SQLite file (WAL, full sync) that anyone can query.
+
+Replies are keyed by content and never overwritten once done. `current` says which rows the present
+recipe asks for; rows of earlier recipes stay. A reply counts as done only once its transaction is on disk.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cgd.errors import UserError
+from cgd.records import Message, Prompt, Reply, Request, State
+
+SCHEMA_VERSION = 1
+SCHEMA = """
+CREATE TABLE prompts (
+  id TEXT PRIMARY KEY, messages TEXT NOT NULL, answer TEXT, solution TEXT, source TEXT NOT NULL, meta TEXT NOT NULL);
+CREATE TABLE replies (
+  key TEXT PRIMARY KEY,
+  stage TEXT NOT NULL,
+  prompt_id TEXT NOT NULL REFERENCES prompts(id),
+  upstream_key TEXT NOT NULL,
+  sample INTEGER NOT NULL,
+  messages TEXT NOT NULL,
+  backend TEXT NOT NULL,
+  state TEXT NOT NULL CHECK (state IN ('done', 'failed', 'truncated')),
+  text TEXT,
+  raw TEXT,
+  parser TEXT NOT NULL,
+  finish_reason TEXT,
+  prompt_tokens INTEGER NOT NULL,
+  completion_tokens INTEGER NOT NULL,
+  latency_s REAL NOT NULL,
+  error_class TEXT,
+  error TEXT,
+  attempts INTEGER NOT NULL DEFAULT 1,
+  stored_at REAL NOT NULL);
+CREATE TABLE current (
+  stage TEXT NOT NULL, task TEXT NOT NULL, arm TEXT NOT NULL, seed INTEGER NOT NULL, position INTEGER NOT NULL,
+  key TEXT NOT NULL, prompt_id TEXT NOT NULL,
+  PRIMARY KEY (stage, task, arm, seed, position));
+CREATE INDEX current_key ON current(key);
+CREATE TABLE grades (
+  key TEXT PRIMARY KEY REFERENCES replies(key),
+  grader TEXT NOT NULL, strict INTEGER, flexible INTEGER, format INTEGER NOT NULL, extracted TEXT, reason TEXT NOT NULL);
+CREATE TABLE drops (record_id TEXT NOT NULL, arm TEXT NOT NULL, stage TEXT NOT NULL, reason TEXT NOT NULL);
+CREATE TABLE checkpoints (
+  arm TEXT NOT NULL, seed INTEGER NOT NULL, info TEXT NOT NULL, PRIMARY KEY (arm, seed));
+CREATE VIEW records AS
+  SELECT p.id AS prompt_id, p.messages AS prompt, d.text AS draft, c.text AS critique, r.text AS refinement,
+         p.solution, p.answer, d.key AS draft_key, c.key AS critique_key, r.key AS refinement_key
+  FROM current AS u
+  JOIN replies AS r ON u.stage = 'refinement' AND r.key = u.key
+  JOIN replies AS c ON c.key = r.upstream_key
+  JOIN replies AS d ON d.key = c.upstream_key
+  JOIN prompts AS p ON p.id = r.prompt_id
+  ORDER BY u.position;
+CREATE VIEW predictions AS
+  SELECT u.task, u.arm, u.seed, u.position, u.prompt_id, u.key, p.messages AS prompt, p.answer AS gold, r.state,
+         r.text, r.completion_tokens, r.error_class, g.strict, g.flexible, g.format, g.extracted, g.reason
+  FROM current AS u
+  JOIN prompts AS p ON p.id = u.prompt_id
+  LEFT JOIN replies AS r ON r.key = u.key
+  LEFT JOIN grades AS g ON g.key = u.key
+  WHERE u.stage = 'prediction'
+  ORDER BY u.task, u.arm, u.seed, u.position;
+"""
+
+
+class StoredReply(NamedTuple):
+    """A row of `replies` as later stages need it."""
+
+    key: str
+    state: State
+    text: str | None
+    completion_tokens: int
+    error_class: str | None
+    error: str | None
+
+
+class Grade(NamedTuple):
+    """Verdict on one prediction; None = unscored, which is not the same as wrong."""
+
+    strict: bool | None
+    flexible: bool | None
+    format: bool
+    extracted: str | None
+    reason: str
+
+
+class DropRow(NamedTuple):
+    """A record that some arm does not train on, and why."""
+
+    record_id: str
+    arm: str
+    stage: str
+    reason: str
+
+
+class Store:
+    """Rows of one run. Not shared between threads; one writing process at a time (the run's lock)."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or create the database at `path`.
+
+        Raises:
+            UserError: the file is locked by another process, is no run store, or of another version.
+        """
+        self.path = path
+        try:
+            self._db = sqlite3.connect(path, timeout=10, isolation_level=None)
+            self._db.row_factory = sqlite3.Row
+            for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+                self._db.execute(f"PRAGMA {pragma}")
+            self._create_or_check_schema()
+        except sqlite3.DatabaseError as error:
+            raise UserError(
+                f"can't open the run store {path}: {error}. Is another process using it, or is it no cgd run store?"
+            ) from error
+
+    def close(self) -> None:
+        """Close the database; everything committed is already on disk."""
+        self._db.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All statements inside become durable together, or not at all."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield self._db
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[sqlite3.Row]:
+        """Rows of a read-only question."""
+        return self._db.execute(sql, parameters).fetchall()
+
+    def add_prompts(self, prompts: Iterable[Prompt]) -> None:
+        """Store prompts; ids are bound to content, so a known id needs no update."""
+        rows = [(p.id, _dump(list(p.messages)), p.answer, p.solution, p.source, _dump(dict(p.meta))) for p in prompts]
+        with self.transaction() as db:
+            db.executemany("INSERT OR IGNORE INTO prompts VALUES (?, ?, ?, ?, ?, ?)", rows)
+
+    def set_current(
+        self, stage: str, requests: Sequence[Request], *, task: str = "", arm: str = "", seed: int = 0
+    ) -> None:
+        """Say that these requests, in this order, are what the present recipe asks of a stage."""
+        owner = (stage, task, arm, seed)
+        rows = [(*owner, position, r.key, r.record.prompt.id) for position, r in enumerate(requests)]
+        with self.transaction() as db:
+            db.execute("DELETE FROM current WHERE stage = ? AND task = ? AND arm = ? AND seed = ?", owner)
+            db.executemany("INSERT INTO current VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def keep_current_predictions(self, owners: Iterable[tuple[str, str, int]]) -> None:
+        """Forget (not delete) which predictions belonged to (task, arm, seed) groups other than these."""
+        wanted = set(owners)
+        groups = self.query("SELECT DISTINCT task, arm, seed FROM current WHERE stage = 'prediction'")
+        gone = [tuple(group) for group in groups if tuple(group) not in wanted]
+        with self.transaction() as db:
+            db.executemany(
+                "DELETE FROM current WHERE stage = 'prediction' AND task = ? AND arm = ? AND seed = ?", gone
+            )
+
+    def add_replies(self, rows: Sequence[tuple[Request, Reply, State, str | None]], *, backend: str, parser: str) -> None:
+        """Commit a group of replies durably; a done reply is never replaced, a failed one counts its attempts.
+
+        Args:
+            rows: request, raw reply, state, parsed text (None where failed).
+            backend: the backend's identity as JSON.
+            parser: name and version of the parsing rule.
+        """
+        values = [
+            (
+                request.key,
+                request.stage,
+                request.record.prompt.id,
+                request.record.key,
+                request.sample,
+                _dump(list(request.messages)),
+                backend,
+                state,
+                text,
+                reply.text,
+                parser,
+                reply.finish_reason,
+                reply.prompt_tokens,
+                reply.completion_tokens,
+                reply.latency_s,
+                reply.error_class,
+                reply.error,
+                time.time(),
+            )
+            for request, reply, state, text in rows
+        ]
+        with self.transaction() as db:
+            db.executemany(_UPSERT_REPLY, values)
+
+    def replies(self, keys: Sequence[str]) -> dict[str, StoredReply]:
+        """The stored replies among `keys`."""
+        columns = ", ".join(StoredReply._fields)
+        return {row["key"]: StoredReply(*row) for row in self._by_key(f"SELECT {columns} FROM replies", keys)}
+
+    def add_grades(self, grades: Mapping[str, Grade], grader: str) -> None:
+        """Store verdicts by prediction key, replacing those of another grader version."""
+        rows = [(key, grader, *grade) for key, grade in grades.items()]
+        with self.transaction() as db:
+            db.executemany("INSERT OR REPLACE INTO grades VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def graded(self, keys: Sequence[str], grader: str) -> set[str]:
+        """Which of `keys` this grader version has judged."""
+        return {row["key"] for row in self._by_key("SELECT key, grader FROM grades", keys) if row["grader"] == grader}
+
+    def set_drops(self, drops: Sequence[DropRow]) -> None:
+        """Replace the list of records left out of training."""
+        with self.transaction() as db:
+            db.execute("DELETE FROM drops")
+            db.executemany("INSERT INTO drops VALUES (?, ?, ?, ?)", drops)
+
+    def set_checkpoints(self, infos: Mapping[tuple[str, int], Mapping[str, Any]]) -> None:
+        """Replace the account of the trained checkpoints, by (arm, seed)."""
+        rows = [(arm, seed, _dump(dict(info))) for (arm, seed), info in infos.items()]
+        with self.transaction() as db:
+            db.execute("DELETE FROM checkpoints")
+            db.executemany("INSERT INTO checkpoints VALUES (?, ?, ?)", rows)
+
+    def _by_key(self, select: str, keys: Sequence[str]) -> Iterator[sqlite3.Row]:
+        for start in range(0, len(keys), 500):
+            chunk = keys[start : start + 500]
+            marks = ", ".join("?" * len(chunk))
+            yield from self._db.execute(f"{select} WHERE key IN ({marks})", chunk)
+
+    def _create_or_check_schema(self) -> None:
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            self._db.executescript(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+        elif version != SCHEMA_VERSION:
+            raise UserError(f"{self.path} has store version {version}, this cgd reads version {SCHEMA_VERSION}")
+
+
+_UPSERT_REPLY = """
+INSERT INTO replies (key, stage, prompt_id, upstream_key, sample, messages, backend, state, text, raw, parser,
+  finish_reason, prompt_tokens, completion_tokens, latency_s, error_class, error, stored_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (key) DO UPDATE SET
+  state = excluded.state, text = excluded.text, raw = excluded.raw, parser = excluded.parser,
+  finish_reason = excluded.finish_reason, prompt_tokens = excluded.prompt_tokens,
+  completion_tokens = excluded.completion_tokens, latency_s = excluded.latency_s,
+  error_class = excluded.error_class, error = excluded.error, stored_at = excluded.stored_at,
+  attempts = attempts + 1
+WHERE replies.state = 'failed'
+"""
+
+
+def load_messages(text: str) -> list[Message]:
+    """Messages from a JSON column."""
+    messages: list[Message] = json.loads(text)
+    return messages
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

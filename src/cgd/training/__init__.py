@@ -1,0 +1,1 @@
+"""Fine-tuning: which tokens carry loss, and the trainer."""
