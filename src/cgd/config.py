@@ -20,6 +20,12 @@ PositiveInt = Annotated[int, Field(ge=1)]
 Model = TypeVar("Model", bound=BaseModel)
 
 
+def _require_distinct(what: str, names: Sequence[str]) -> None:
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ValueError(f"{what} must differ; repeated: {', '.join(repeated)}")
+
+
 class Section(BaseModel):
     """A part of the recipe: immutable, unknown keys rejected, docstrings are the reference."""
 
@@ -237,7 +243,7 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _arm_names_differ(self) -> Recipe:
-        _require_distinct("arm names", ["base", *(arm.name for arm in self.arms)])
+        _require_distinct("arm names (`base` is the untrained student)", ["base", *(arm.name for arm in self.arms)])
         return self
 
     @property
@@ -247,12 +253,6 @@ class Recipe(Section):
         same = self.evaluation.backend in (None, self.student.backend)
         inherited = self.student.options if same else {}
         return self.evaluation.backend or self.student.backend, inherited if options is None else options
-
-
-def _require_distinct(what: str, names: Sequence[str]) -> None:
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise ValueError(f"{what} must differ; repeated: {', '.join(repeated)} ('base' is the untrained student)")
 
 
 def load_recipe(paths: Sequence[str | Path], overrides: Sequence[str] = ()) -> Recipe:
