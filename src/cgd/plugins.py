@@ -85,7 +85,9 @@ def load(kind: Kind, name: str) -> ModuleType:
     try:
         module = importlib.import_module(dotted)
     except ModuleNotFoundError as error:
-        raise UserError(f"{kind} plug-in {name!r} can't be imported: {error} (is it installed, on PYTHONPATH?)") from error
+        raise UserError(
+            f"{kind} plug-in {name!r} can't be imported: {error} (is it installed, on PYTHONPATH?)"
+        ) from error
     missing = [attribute for attribute in ("Options", "build") if not hasattr(module, attribute)]
     if missing:
         raise UserError(f"{kind} plug-in {name!r} lacks {' and '.join(missing)}; see CONTRIBUTING.md")

@@ -48,7 +48,8 @@ CREATE TABLE current (
 CREATE INDEX current_key ON current(key);
 CREATE TABLE grades (
   key TEXT PRIMARY KEY REFERENCES replies(key),
-  grader TEXT NOT NULL, strict INTEGER, flexible INTEGER, format INTEGER NOT NULL, extracted TEXT, reason TEXT NOT NULL);
+  grader TEXT NOT NULL, strict INTEGER, flexible INTEGER, format INTEGER NOT NULL,
+  extracted TEXT, reason TEXT NOT NULL);
 CREATE TABLE drops (record_id TEXT NOT NULL, arm TEXT NOT NULL, stage TEXT NOT NULL, reason TEXT NOT NULL);
 CREATE TABLE checkpoints (
   arm TEXT NOT NULL, seed INTEGER NOT NULL, info TEXT NOT NULL, PRIMARY KEY (arm, seed));
@@ -165,11 +166,11 @@ class Store:
         groups = self.query("SELECT DISTINCT task, arm, seed FROM current WHERE stage = 'prediction'")
         gone = [tuple(group) for group in groups if tuple(group) not in wanted]
         with self.transaction() as db:
-            db.executemany(
-                "DELETE FROM current WHERE stage = 'prediction' AND task = ? AND arm = ? AND seed = ?", gone
-            )
+            db.executemany("DELETE FROM current WHERE stage = 'prediction' AND task = ? AND arm = ? AND seed = ?", gone)
 
-    def add_replies(self, rows: Sequence[tuple[Request, Reply, State, str | None]], *, backend: str, parser: str) -> None:
+    def add_replies(
+        self, rows: Sequence[tuple[Request, Reply, State, str | None]], *, backend: str, parser: str
+    ) -> None:
         """Commit a group of replies durably; a done reply is never replaced, a failed one counts its attempts.
 
         Args:
