@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, TypedDict
 
 from cgd.config import Sampling
@@ -29,6 +29,16 @@ class GradingRule(NamedTuple):
 
     kind: Literal["math", "text"]
     answer_format: Literal["answer_line", "boxed"]
+
+
+class Grade(NamedTuple):
+    """Verdict on one prediction; None = unscored, which is not the same as wrong."""
+
+    strict: bool | None
+    flexible: bool | None
+    format: bool
+    extracted: str | None
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +83,11 @@ class Record:
     critique: str | None = None
     refinement: str | None = None
     key: str = ""
+
+    def with_reply(self, stage: Literal["draft", "critique", "refinement"], key: str, text: str) -> Record:
+        """The record one stage further."""
+        fields: dict[str, Any] = {stage: text, "key": key}
+        return replace(self, **fields)
 
     @property
     def id(self) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cgd.errors import UserError
-from cgd.records import Message, Prompt, Reply, Request, State
+from cgd.records import Grade, Message, Prompt, Reply, Request, State
 
 SCHEMA_VERSION = 1
 SCHEMA = """
@@ -50,7 +50,7 @@ CREATE TABLE grades (
   key TEXT PRIMARY KEY REFERENCES replies(key),
   grader TEXT NOT NULL, strict INTEGER, flexible INTEGER, format INTEGER NOT NULL,
   extracted TEXT, reason TEXT NOT NULL);
-CREATE TABLE drops (record_id TEXT NOT NULL, arm TEXT NOT NULL, stage TEXT NOT NULL, reason TEXT NOT NULL);
+CREATE TABLE drops (record_id TEXT NOT NULL, stage TEXT NOT NULL, reason TEXT NOT NULL);
 CREATE TABLE checkpoints (
   arm TEXT NOT NULL, seed INTEGER NOT NULL, info TEXT NOT NULL, PRIMARY KEY (arm, seed));
 CREATE VIEW records AS
@@ -85,22 +85,10 @@ class StoredReply(NamedTuple):
     error: str | None
 
 
-class Grade(NamedTuple):
-    """Verdict on one prediction; None = unscored, which is not the same as wrong."""
-
-    strict: bool | None
-    flexible: bool | None
-    format: bool
-    extracted: str | None
-    reason: str
-
-
-class DropRow(NamedTuple):
-    """A record that some arm does not train on, and why."""
+class Drop(NamedTuple):
+    """A record that no arm trains on (arms share their rows), and why."""
 
     record_id: str
-    arm: str
-    stage: str
     reason: str
 
 
@@ -219,11 +207,13 @@ class Store:
         """Which of `keys` this grader version has judged."""
         return {row["key"] for row in self._by_key("SELECT key, grader FROM grades", keys) if row["grader"] == grader}
 
-    def set_drops(self, drops: Sequence[DropRow]) -> None:
-        """Replace the list of records left out of training."""
+    def set_drops(self, stage: str, drops: Sequence[Drop]) -> None:
+        """Replace the list of records that a stage left out of training."""
         with self.transaction() as db:
-            db.execute("DELETE FROM drops")
-            db.executemany("INSERT INTO drops VALUES (?, ?, ?, ?)", drops)
+            db.execute("DELETE FROM drops WHERE stage = ?", (stage,))
+            db.executemany(
+                "INSERT INTO drops VALUES (?, ?, ?)", [(drop.record_id, stage, drop.reason) for drop in drops]
+            )
 
     def set_checkpoints(self, infos: Mapping[tuple[str, int], Mapping[str, Any]]) -> None:
         """Replace the account of the trained checkpoints, by (arm, seed)."""

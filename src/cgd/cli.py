@@ -1,0 +1,92 @@
+"""The command line. Exit codes: 0 done, 1 bug, 2 the user's mistake, 3 stopped but resumable, 130 interrupted."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cgd.config import load_recipe
+from cgd.errors import CgdError, UserError
+
+app = typer.Typer(
+    help="Critique-guided distillation: draft, critique, refinement, fine-tuning, evaluation, report.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+Recipes = Annotated[list[Path], typer.Argument(help="Recipe files (TOML); later ones win key by key.")]
+Overrides = Annotated[list[str] | None, typer.Option("--set", help="section.key=value; wins over the files.")]
+Runs = Annotated[Path, typer.Option("--runs", help="Folder that holds the run folders.")]
+AcceptChanges = Annotated[
+    bool, typer.Option("--accept-changes", help="Go on although the run was begun with another recipe.")
+]
+
+
+@app.command()
+def run(
+    recipes: Recipes, overrides: Overrides = None, runs: Runs = Path("runs"), accept_changes: AcceptChanges = False
+) -> None:
+    """Run a recipe end to end, or whatever of it is missing.
+
+    Example: cgd run configs/quickstart.toml --set data.n=64
+    """
+    from cgd import pipeline
+    from cgd.runfolder import command_line
+
+    recipe = load_recipe(recipes, overrides or [])
+    result = pipeline.run(recipe, runs, accept_changes=accept_changes, command=command_line())
+    if result.made:
+        typer.echo(f"done: {result.folder / 'report' / 'index.html'}")
+    else:
+        typer.echo(f"nothing to do: {result.folder} is complete ({result.folder / 'report' / 'index.html'})")
+
+
+@app.command()
+def check(recipes: Recipes, overrides: Overrides = None) -> None:
+    """Validate a recipe and every plug-in's options; nothing is fetched, loaded or spent.
+
+    Example: cgd check configs/compare.toml
+    """
+    from cgd.pipeline import resolve
+
+    recipe = load_recipe(recipes, overrides or [])
+    resolve(recipe)
+    typer.echo(f"{recipe.name}: valid; arms: {', '.join(arm.name for arm in recipe.arms)}")
+
+
+@app.command()
+def report(folder: Annotated[Path, typer.Argument(help="A run folder, for example runs/quickstart.")]) -> None:
+    """Write a run's report again from its store.
+
+    Example: cgd report runs/quickstart
+    """
+    from cgd.config import Recipe, validate
+    from cgd.pipeline import write_report
+    from cgd.runfolder import open_run, read_json
+
+    manifest, summary = read_json(folder / "manifest.json"), read_json(folder / "summary.json")
+    if manifest is None or summary is None:
+        raise UserError(f"{folder} holds no finished run (manifest.json and summary.json); start it with cgd run")
+    recipe = validate(Recipe, manifest["recipe"], str(folder / "manifest.json"))
+    with open_run(folder, recipe, accept_changes=False, command=()) as opened:
+        write_report(opened, recipe, summary)
+    typer.echo(f"done: {folder / 'report' / 'index.html'}")
+
+
+def main() -> None:
+    """Entry point: an error of the user's prints its message, a bug keeps its traceback."""
+    try:
+        app()
+    except CgdError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("interrupted: everything generated is stored; the same command continues", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""Choose prompts: the training split of one task, the test splits of the evaluation tasks, no overlap."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from cgd.config import Recipe
+from cgd.errors import UserError
+from cgd.plugins import Task, build_task
+from cgd.prompts import conversation_text
+from cgd.records import Prompt
+from cgd.store import Drop
+from cgd.text import normalise
+
+
+class ChosenPrompts(NamedTuple):
+    """What the run trains on and is tested on."""
+
+    training: list[Prompt]
+    evaluation: dict[str, list[Prompt]]
+    tasks: dict[str, Task]
+    drops: list[Drop]
+
+
+def choose_prompts(recipe: Recipe) -> ChosenPrompts:
+    """Load every split that the recipe names.
+
+    A training prompt that, apart from case and white space, is also a test prompt is left out.
+
+    Raises:
+        UserError: a task's data is missing, malformed or empty, or nothing is left to train on.
+    """
+    training = build_task(recipe.data.task, recipe.data.options).load("train", recipe.data.n, recipe.seed)
+    tasks, evaluation = {}, {}
+    for task in recipe.evaluation.tasks:
+        tasks[task.label] = build_task(task.task, task.options)
+        evaluation[task.label] = tasks[task.label].load("test", task.n, recipe.seed)
+    kept, drops = without_test_prompts(training, evaluation)
+    if not kept:
+        raise UserError(f"data.task {recipe.data.task!r}: every one of {len(training)} prompts is also a test prompt")
+    return ChosenPrompts(kept, evaluation, tasks, drops)
+
+
+def without_test_prompts(
+    training: Sequence[Prompt], evaluation: Mapping[str, Sequence[Prompt]]
+) -> tuple[list[Prompt], list[Drop]]:
+    """Training prompts that occur in no test split, and the others as drops."""
+    seen = {_identity(prompt): label for label, prompts in evaluation.items() for prompt in prompts}
+    kept = [prompt for prompt in training if _identity(prompt) not in seen]
+    drops = [
+        Drop(prompt.id, f"also a test prompt of {seen[_identity(prompt)]}")
+        for prompt in training
+        if _identity(prompt) in seen
+    ]
+    return kept, drops
+
+
+def _identity(prompt: Prompt) -> str:
+    return normalise(conversation_text(prompt.messages))

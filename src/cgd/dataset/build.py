@@ -1,0 +1,75 @@
+"""Objective × records → training rows: every arm trains on the same records, in the same order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from cgd.errors import UserError
+from cgd.plugins import Objective
+from cgd.records import Example, Record, content_hash
+from cgd.store import Drop
+
+
+class TrainingRow(NamedTuple):
+    """One row of one arm."""
+
+    record_id: str
+    example: Example
+
+
+def training_rows(
+    records: Sequence[Record], objectives: Mapping[str, Objective]
+) -> tuple[dict[str, list[TrainingRow]], list[Drop]]:
+    """Rows by arm; a record that lacks what one arm needs is left out of all of them.
+
+    Raises:
+        UserError: no record is left.
+    """
+    needs = frozenset[str]().union(*(objective.needs for objective in objectives.values()))
+    lacking = [(record, sorted(_lacking(record, needs))) for record in records]
+    drops = [Drop(record.id, f"has no {', '.join(missing)}") for record, missing in lacking if missing]
+    kept = [record for record, missing in lacking if not missing]
+    if not kept:
+        reasons = sorted({drop.reason for drop in drops}) or ["no prompt came through the stages before"]
+        raise UserError(f"no training rows: of {len(records)} records none is complete ({'; '.join(reasons)})")
+    rows = {
+        arm: [TrainingRow(record.id, objective.example(record)) for record in kept]
+        for arm, objective in objectives.items()
+    }
+    return rows, drops
+
+
+def rows_hash(rows: Sequence[TrainingRow]) -> str:
+    """SHA-256 of what the rows teach, in order."""
+    return content_hash([[list(row.example.context), row.example.target] for row in rows])
+
+
+def write_parquet(rows: Sequence[TrainingRow], path: Path) -> None:
+    """Messages and target as text, for people and other tools."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    table = pa.table(
+        {
+            "record_id": [row.record_id for row in rows],
+            "messages": [json.dumps(list(row.example.context), ensure_ascii=False) for row in rows],
+            "target": [row.example.target for row in rows],
+        }
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_suffix(".partial")
+    parquet.write_table(table, scratch)
+    scratch.replace(path)
+
+
+def _lacking(record: Record, needs: frozenset[str]) -> set[str]:
+    have = {
+        "draft": record.draft,
+        "critique": record.critique,
+        "refinement": record.refinement,
+        "solution": record.prompt.solution,
+    }
+    return {need for need in needs if have[need] is None}

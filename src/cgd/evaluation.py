@@ -1,0 +1,40 @@
+"""Checkpoint × task → predictions and per-item grades, given x alone; no averages here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cgd.config import EvaluationConfig
+from cgd.grading import GRADER, GradingItem, grade_many
+from cgd.plugins import Task
+from cgd.records import Prompt, Record, Request, make_request
+from cgd.store import Store
+
+
+def requests(
+    prompts: Sequence[Prompt], config: EvaluationConfig, identity: Mapping[str, Any], seed: int
+) -> list[Request]:
+    """One request a prompt: the student sees the prompt alone."""
+    return [
+        make_request("prediction", Record(prompt), prompt.messages, config.sampling, identity, seed)
+        for prompt in prompts
+    ]
+
+
+def grade_predictions(store: Store, requests: Sequence[Request], task: Task) -> int:
+    """Grade what has no verdict of the present grader yet; returns how many were graded.
+
+    A prediction that failed to be generated gets no grade: it is unscored, not wrong.
+    """
+    replies = store.replies([request.key for request in requests])
+    done = store.graded(list(replies), GRADER)
+    items = {
+        request.key: GradingItem(replies[request.key].text or "", request.record.prompt.answer, task.rule)
+        for request in requests
+        if request.key not in done and replies[request.key].text is not None and request.record.prompt.answer
+    }
+    if items:
+        grades = grade_many(list(items.values()))
+        store.add_grades(dict(zip(items, grades, strict=True)), GRADER)
+    return len(items)

@@ -1,0 +1,168 @@
+r"""Grades predictions against gold answers, strictly and flexibly.
+
+Strict: the asked format was followed and its answer equals the gold. Flexible: any answer that can be recovered
+equals it. Both verdicts come with the reason; an item whose comparison was stopped or crashed is unscored (None),
+which is not the same as wrong.
+
+Plain numbers, words, bases and clock times are compared here, exactly; all else goes to math-verify in its own
+processes (`cgd.grading_pool`), which are started only when something needs them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from typing import Literal, NamedTuple
+
+from cgd.grading_answers import (
+    LONGEST_ANSWER,
+    any_answer,
+    asked_answer,
+    normalise_math,
+    normalise_text,
+    own_words,
+    plain_number,
+)
+from cgd.grading_pool import compare_many
+from cgd.records import Grade, GradingRule
+
+GRADER = f"math-verify/{version('math-verify')} cgd/1"
+"""Names the rules a grade was made by; raise our own number with every change that can change a verdict."""
+
+Reason = str
+"""Scored: `equal`, `different`, `no_answer`, `too_long`. Unscored: `timeout`, `no_prediction`, `error:<what>`."""
+
+_EQUATION = re.compile(r"[^,;<>=!]*=([^=]*)")
+_WORDS = re.compile(r"\(?[A-J]\)?|yes|no|(?!infinity)[A-Za-z]{4,}(?:[ -][A-Za-z]+)*", re.IGNORECASE)
+_WRAPPED_WORDS = re.compile(r"\\(?:text|textbf|mbox|mathrm)\s*\{[^{}]*\}")
+_CHOICE = re.compile(r"\(?([a-j])(?:\)|[.:])\s.*")
+_BASED = re.compile(r"([0-9A-F]+)(?:_([0-9]{1,2}))?")
+_CLOCK = re.compile(r"\d+(?::\d+)+(?:[ap]\.?m\.?)?", re.IGNORECASE)
+
+
+class GradingItem(NamedTuple):
+    """One prediction (None where the model gave none) to be graded."""
+
+    prediction: str | None
+    gold: str
+    rule: GradingRule
+
+
+NO_PREDICTION = Grade(strict=None, flexible=None, format=False, extracted=None, reason="no_prediction")
+
+
+class _Question(NamedTuple):
+    answer: str
+    gold: str
+    kind: Literal["math", "text"]
+
+
+class _Reading(NamedTuple):
+    """The questions that an item puts: one for each of its two verdicts; None where it has no such answer."""
+
+    strict: _Question | None
+    flexible: _Question | None
+
+
+def grade_many(items: Sequence[GradingItem], *, workers: int = 2, limit_s: float = 5.0) -> list[Grade]:
+    """Grade items, in their order.
+
+    Args:
+        items: predictions, golds and rules.
+        workers: most processes that run math-verify at a time.
+        limit_s: CPU seconds for one comparison by math-verify.
+    """
+    readings = [_read(item) for item in items]
+    reasons: dict[_Question | None, Reason] = {None: "no_answer"}
+    hard: list[_Question] = []
+    for question in dict.fromkeys(question for reading in readings for question in reading if question):
+        reason = _quick_reason(question)
+        if reason is None:
+            hard.append(question)
+        else:
+            reasons[question] = reason
+    pairs = [(normalise_math(question.answer), normalise_math(question.gold)) for question in hard]
+    reasons.update(zip(hard, compare_many(pairs, workers, limit_s), strict=True))
+    return [
+        NO_PREDICTION if item.prediction is None else _grade(reading, reasons)
+        for item, reading in zip(items, readings, strict=True)
+    ]
+
+
+def _read(item: GradingItem) -> _Reading:
+    kind, answer_format = item.rule
+    text = own_words(item.prediction or "")
+    asked = asked_answer(text, answer_format)
+    found = any_answer(text, kind) or asked
+    return _Reading(
+        strict=_Question(asked, item.gold, kind) if asked else None,
+        flexible=_Question(found, item.gold, kind) if found else None,
+    )
+
+
+def _grade(reading: _Reading, reasons: Mapping[_Question | None, Reason]) -> Grade:
+    strict = _verdict(reasons[reading.strict])
+    flexible = strict or _verdict(reasons[reading.flexible])
+    if strict is None and not flexible:
+        flexible = None  # were the comparison to end well, both would be right
+    decisive = reading.flexible if strict is False else reading.strict
+    return Grade(
+        strict=strict,
+        flexible=flexible,
+        format=reading.strict is not None,
+        extracted=decisive.answer[:LONGEST_ANSWER] if decisive else None,
+        reason=reasons[decisive],
+    )
+
+
+def _verdict(reason: Reason) -> bool | None:
+    if reason == "equal":
+        return True
+    return False if reason in ("different", "no_answer", "too_long") else None
+
+
+def _quick_reason(question: _Question) -> Reason | None:
+    """The reason where it needs no math-verify, else None."""
+    if len(question.answer) > LONGEST_ANSWER:
+        return "too_long"
+    if question.kind == "text":
+        return _said(_same_text(question.answer, question.gold))
+    answer, gold = normalise_math(question.answer), normalise_math(question.gold)
+    if answer == gold:
+        return "equal"
+    gold_number = plain_number(gold)
+    if gold_number is not None:
+        equation = _EQUATION.fullmatch(answer)
+        number = plain_number(equation[1].strip() if equation else answer)
+        if number is not None:
+            return _said(number.equals(gold_number))
+        if not re.search(r"[\d\\]", answer):
+            return "different"  # words or letters alone: never a number
+    elif _WORDS.fullmatch(gold) or _WRAPPED_WORDS.fullmatch(gold):
+        return _said(_same_text(answer, gold))
+    return _same_notation(answer, gold)
+
+
+def _said(equal: bool) -> Reason:
+    return "equal" if equal else "different"
+
+
+def _same_text(answer: str, gold: str) -> bool:
+    answer, gold = normalise_text(answer), normalise_text(gold)
+    choice = _CHOICE.fullmatch(answer) if len(gold) == 1 else None
+    return answer == gold or (choice is not None and choice[1] == gold)
+
+
+def _same_notation(answer: str, gold: str) -> Reason | None:
+    """Clock times or ratios (6:30) and numbers in a base (2516_8): to math-verify they are arithmetic."""
+    answer, gold = (re.sub(r"\\text|\\mathrm|[{}\s]", "", side) for side in (answer, gold))
+    if _CLOCK.fullmatch(answer) or _CLOCK.fullmatch(gold):
+        return _said(answer.replace(".", "").casefold() == gold.replace(".", "").casefold())
+    based = [_BASED.fullmatch(side) for side in (answer, gold)]
+    if not any(number and number[2] for number in based):
+        return None
+    first, second = based
+    if first is None or second is None or first[1] != second[1]:
+        return "different"
+    return _said(first[2] == second[2] or None in (first[2], second[2]))

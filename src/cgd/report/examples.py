@@ -1,0 +1,142 @@
+"""Example records and predictions, chosen by rule: the same store always shows the same ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from sqlite3 import Row
+from typing import NamedTuple, TypeVar
+
+from cgd.store import Store, load_messages
+
+Item = TypeVar("Item")
+
+KINDS = ("fixed", "broken", "right before and after", "wrong before and after", "without a verdict")
+
+
+class TrainingRecord(NamedTuple):
+    """(x, y', c, ŷ) as text."""
+
+    id: str
+    prompt: str
+    draft: str
+    critique: str
+    refinement: str
+
+
+class Prediction(NamedTuple):
+    """One reply at evaluation and what the grader said."""
+
+    text: str
+    verdict: str
+
+
+class BeforeAndAfter(NamedTuple):
+    """The same evaluation prompt answered by the base student and by a trained one."""
+
+    id: str
+    kind: str
+    prompt: str
+    gold: str
+    before: Prediction
+    after: Prediction
+
+
+def training_records(store: Store, count: int) -> list[TrainingRecord]:
+    """Complete records, evenly spread over the run's order."""
+    complete = "draft IS NOT NULL AND critique IS NOT NULL AND refinement IS NOT NULL"
+    keys = [row["refinement_key"] for row in store.query(f"SELECT refinement_key FROM records WHERE {complete}")]
+    chosen = _spread(list(dict.fromkeys(keys)), count)
+    marks = ", ".join("?" * len(chosen))
+    rows = {
+        row["refinement_key"]: TrainingRecord(
+            row["prompt_id"], prompt_text(row["prompt"]), row["draft"], row["critique"], row["refinement"]
+        )
+        for row in store.query(f"SELECT * FROM records WHERE refinement_key IN ({marks})", chosen)
+    }
+    return [rows[key] for key in chosen]
+
+
+def before_and_after(store: Store, task: str, arm: str, count: int) -> list[BeforeAndAfter]:
+    """Evaluation prompts as `base` and as an arm's first seed answered them, a few of every kind.
+
+    Kinds are by strict verdict: fixed (wrong before, right after), broken, right or wrong both times, and
+    without a verdict on one side. They take turns until `count` is reached; within a kind the choice is
+    spread evenly over the task's order.
+    """
+    pairs: dict[str, list[tuple[str, str]]] = {kind: [] for kind in KINDS}
+    for row in store.query(_PAIRS, (task, arm)):
+        pairs[_kind(row["before"], row["after"])].append((row["before_key"], row["after_key"]))
+    quotas = _take_turns([len(pairs[kind]) for kind in KINDS], count)
+    return [
+        _load_pair(store, kind, *pair)
+        for kind, quota in zip(KINDS, quotas, strict=True)
+        for pair in _spread(pairs[kind], quota)
+    ]
+
+
+_PAIRS = """
+SELECT b.key AS before_key, b.strict AS before, a.key AS after_key, a.strict AS after
+FROM predictions AS b JOIN predictions AS a ON a.task = b.task AND a.prompt_id = b.prompt_id
+WHERE b.task = ?1 AND b.arm = 'base' AND a.arm = ?2
+  AND b.seed = (SELECT MIN(seed) FROM predictions WHERE task = ?1 AND arm = 'base')
+  AND a.seed = (SELECT MIN(seed) FROM predictions WHERE task = ?1 AND arm = ?2)
+GROUP BY b.prompt_id ORDER BY MIN(b.position)
+"""
+
+
+def prompt_text(messages: str) -> str:
+    """A prompt's messages (JSON) for reading: the bare text of a single turn, else turns with their roles."""
+    turns = load_messages(messages)
+    if len(turns) == 1:
+        return turns[0]["content"]
+    return "\n\n".join(f"{turn['role']}: {turn['content']}" for turn in turns)
+
+
+def _kind(before: int | None, after: int | None) -> str:
+    if before is None or after is None:
+        return "without a verdict"
+    if before == after:
+        return f"{'right' if after else 'wrong'} before and after"
+    return "fixed" if after else "broken"
+
+
+def _load_pair(store: Store, kind: str, before_key: str, after_key: str) -> BeforeAndAfter:
+    before = store.query("SELECT * FROM predictions WHERE key = ?", (before_key,))[0]
+    after = store.query("SELECT * FROM predictions WHERE key = ?", (after_key,))[0]
+    prompt = prompt_text(before["prompt"])
+    gold = "" if before["gold"] is None else before["gold"]
+    return BeforeAndAfter(before["prompt_id"], kind, prompt, gold, _prediction(before), _prediction(after))
+
+
+def _prediction(row: Row) -> Prediction:
+    return Prediction(row["text"] or "", _verdict(row))
+
+
+def _verdict(row: Row) -> str:
+    """The grader's finding in words."""
+    if row["state"] in (None, "failed"):
+        return f"no reply: {row['error_class'] or 'not stored'}"
+    cut_off = ", cut off" if row["state"] == "truncated" else ""
+    if row["strict"] is None:
+        return f"unscored: {row['reason'] or 'not graded'}{cut_off}"
+    finding = "right" if row["strict"] else "wrong"
+    if row["flexible"] and not row["strict"]:
+        finding = "right answer, wrong format"
+    extracted = f" (read as {row['extracted']})" if row["extracted"] else ""
+    return f"{finding}{extracted}{cut_off}"
+
+
+def _spread(items: Sequence[Item], count: int) -> list[Item]:
+    """At most `count` of the items, evenly spaced, in order."""
+    taken = min(count, len(items))
+    return [items[index * len(items) // taken] for index in range(taken)]
+
+
+def _take_turns(available: Sequence[int], count: int) -> list[int]:
+    """How many each kind gives when kinds take turns: (5, 1, 9) available and 6 wanted give (3, 1, 2)."""
+    quotas = [0] * len(available)
+    while sum(quotas) < min(count, sum(available)):
+        for index, size in enumerate(available):
+            if quotas[index] < size and sum(quotas) < count:
+                quotas[index] += 1
+    return quotas

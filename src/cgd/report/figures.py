@@ -1,0 +1,109 @@
+"""Figures as plotly objects: transparent, in mid-tones that read on light and on dark pages."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from html import escape
+from typing import Any, NamedTuple
+
+import plotly.graph_objects as go
+
+from cgd.store import Store
+
+COLOURS = ("#8a8f98", "#3f83f8", "#e3742f", "#22a06b", "#a56de2", "#d9487d", "#1aa7b8", "#b58a1b")
+GRID = "rgba(128, 128, 128, 0.25)"
+
+
+class Figure(NamedTuple):
+    """A figure, and in words what it shows."""
+
+    caption: str
+    description: str
+    plot: Any
+
+    @property
+    def json(self) -> Any:
+        """The plot as plain JSON values."""
+        return json.loads(self.plot.to_json())
+
+
+def accuracy_figures(summary: Mapping[str, Any]) -> list[Figure]:
+    """One figure a task."""
+    return [_accuracy(label, numbers["arms"]) for label, numbers in summary["tasks"].items() if numbers["arms"]]
+
+
+def _accuracy(task: str, arms: Mapping[str, Mapping[str, Any]]) -> Figure:
+    """Strict and flexible accuracy of each arm in percent, with 95% intervals."""
+    plot = go.Figure()
+    readings = (
+        ("strict", "strict_accuracy", "ci95", "circle"),
+        ("flexible", "flexible_accuracy", "flexible_ci95", "diamond"),
+    )
+    for colour, (name, accuracy, interval, symbol) in zip(COLOURS[1:], readings, strict=False):
+        shown = [(label, arm[accuracy], *arm[interval]) for label, arm in arms.items() if arm[accuracy] is not None]
+        plot.add_scatter(
+            name=name,
+            mode="markers",
+            orientation="h",
+            y=[escape(label) for label, *_ in shown],
+            x=[100 * value for _, value, _, _ in shown],
+            error_x={
+                "array": [100 * (upper - value) for _, value, _, upper in shown],
+                "arrayminus": [100 * (value - lower) for _, value, lower, _ in shown],
+                "thickness": 2,
+            },
+            marker={"color": colour, "size": 11, "symbol": symbol},
+        )
+    _style(plot, height=150 + 56 * len(arms), x_title="accuracy (%)", y_title=None)
+    plot.update_xaxes(rangemode="tozero")
+    plot.update_yaxes(range=[len(arms) - 0.5, -0.5], type="category")
+    plot.update_layout(scattermode="group", scattergap=0.6)
+    values = "; ".join(f"{label} {_in_words(arm)}" for label, arm in arms.items())
+    return Figure(f"Accuracy on {task}, with 95% intervals", f"Accuracy by arm on {task}: {values}.", plot)
+
+
+def _in_words(arm: Mapping[str, Any]) -> str:
+    strict, flexible = arm["strict_accuracy"], arm["flexible_accuracy"]
+    return "no verdicts" if strict is None or flexible is None else f"strict {strict:.1%}, flexible {flexible:.1%}"
+
+
+def loss_figures(store: Store) -> list[Figure]:
+    """One curve an arm and seed; the seeds of an arm share its colour. No figure where no loss was logged."""
+    plot = go.Figure()
+    colours: dict[str, str] = {}
+    ends = []
+    for row in store.query("SELECT arm, seed, info FROM checkpoints ORDER BY rowid"):
+        arm, log = row["arm"], json.loads(row["info"]).get("log", [])
+        curve = [(entry["step"], entry["loss"]) for entry in log if "step" in entry and "loss" in entry]
+        if not curve:
+            continue
+        plot.add_scatter(
+            name=escape(arm),
+            legendgroup=escape(arm),
+            showlegend=arm not in colours,
+            mode="lines" if len(curve) > 1 else "markers",
+            x=[step for step, _ in curve],
+            y=[loss for _, loss in curve],
+            line={"color": colours.setdefault(arm, COLOURS[(len(colours) + 1) % len(COLOURS)]), "width": 1.8},
+        )
+        ends.append(f"{arm}, seed {row['seed']}, from {curve[0][1]:.3f} to {curve[-1][1]:.3f}")
+    if not ends:
+        return []
+    _style(plot, height=360, x_title="optimizer step", y_title="loss (nats a token)")
+    return [Figure("Training loss on the target tokens", f"Training loss by optimizer step: {'; '.join(ends)}.", plot)]
+
+
+def _style(plot: Any, height: int, x_title: str, y_title: str | None) -> None:
+    plot.update_layout(
+        template="none",
+        height=height,
+        paper_bgcolor="rgba(0, 0, 0, 0)",
+        plot_bgcolor="rgba(0, 0, 0, 0)",
+        margin={"l": 12, "r": 12, "t": 12, "b": 12},
+        font={"family": "system-ui, sans-serif", "size": 14},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        showlegend=True,
+    )
+    plot.update_xaxes(title=x_title, gridcolor=GRID, zerolinecolor=GRID, automargin=True)
+    plot.update_yaxes(title=y_title, gridcolor=GRID, zerolinecolor=GRID, automargin=True, ticklabelstandoff=6)

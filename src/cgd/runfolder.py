@@ -1,0 +1,183 @@
+"""The run folder: its store, manifest, checkpoints, and the lock that keeps a second run out."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import IO, Any
+
+from cgd.config import Recipe, flatten
+from cgd.errors import UserError
+from cgd.prompts import template_hashes
+from cgd.store import Store
+
+_PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "math-verify", "numpy", "scipy")
+# The first stage that a changed section of the recipe redoes.
+_REDONE_FROM = {
+    "seed": "data",
+    "data": "data",
+    "student": "draft",
+    "draft": "draft",
+    "teacher": "critique",
+    "critique": "critique",
+    "refinement": "refinement",
+    "arms": "training",
+    "training": "training",
+    "evaluation": "evaluation",
+    "report": "report",
+}
+_STAGES = ("data", "draft", "critique", "refinement", "training", "evaluation", "report")
+
+
+class RunFolder:
+    """Paths and shared state of one run."""
+
+    def __init__(self, path: Path, lock: IO[str]) -> None:
+        """Open the store in a folder whose lock is held."""
+        self.path = path
+        self._lock = lock
+        self.store = Store(path / "run.sqlite")
+        self.manifest: dict[str, Any] = read_json(path / "manifest.json") or {}
+
+    def checkpoint(self, arm: str, seed: int) -> Path:
+        """Where a trained student lies."""
+        return self.path / "checkpoints" / arm / f"seed{seed}"
+
+    def dataset(self, arm: str) -> Path:
+        """Where an arm's training rows lie as text."""
+        return self.path / "dataset" / f"{arm}.parquet"
+
+    def write_json(self, name: str, value: Mapping[str, Any]) -> None:
+        """Write a file of the folder so that it is never half there."""
+        scratch = self.path / f"{name}.partial"
+        scratch.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        scratch.replace(self.path / name)
+
+    def save_manifest(self) -> None:
+        """Write the manifest as it stands."""
+        self.write_json("manifest.json", self.manifest)
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Add the seconds spent inside to the stage's duration, whatever happens."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            durations = self.manifest.setdefault("durations_s", {})
+            durations[stage] = round(durations.get(stage, 0.0) + time.perf_counter() - started, 1)
+
+    def close(self) -> None:
+        """Close the store and give the lock back."""
+        self.store.close()
+        self._lock.close()
+
+
+@contextmanager
+def open_run(path: Path, recipe: Recipe, *, accept_changes: bool, command: Sequence[str]) -> Iterator[RunFolder]:
+    """Open (or begin) the run of a recipe and hold its lock.
+
+    Raises:
+        UserError: another process runs it, or it was begun with another recipe and changes are not accepted.
+    """
+    saved = read_json(path / "manifest.json")
+    resolved = recipe.model_dump(mode="json")
+    if saved and saved["recipe"] != resolved and not accept_changes:
+        raise UserError(_describe_changes(path, saved["recipe"], resolved))
+    path.mkdir(parents=True, exist_ok=True)
+    folder = RunFolder(path, _take_lock(path))
+    try:
+        if not saved or saved["recipe"] != resolved:
+            folder.manifest |= _environment(recipe, command) | {"recipe": resolved}
+            folder.save_manifest()
+        yield folder
+    finally:
+        folder.close()
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """A JSON object from a file; None where there is no such file."""
+    try:
+        value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return value
+
+
+def _take_lock(path: Path) -> IO[str]:
+    lock = (path / "run.lock").open("a+")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.seek(0)
+        owner = lock.read().strip() or "unknown"
+        lock.close()
+        raise UserError(f"{path} is in use by another cgd process (pid {owner}); wait for it, or stop it") from None
+    lock.truncate(0)
+    lock.write(str(os.getpid()))
+    lock.flush()
+    return lock
+
+
+def _describe_changes(path: Path, saved: Mapping[str, Any], resolved: Mapping[str, Any]) -> str:
+    old, new = flatten(saved), flatten(resolved)
+    changed = [key for key in sorted(old | new) if old.get(key) != new.get(key)]
+    lines = [f"  {key}: {old.get(key, 'absent')!r} -> {new.get(key, 'absent')!r}" for key in changed]
+    first = min((_REDONE_FROM.get(key.split(".")[0], "data") for key in changed), key=_STAGES.index)
+    redone = ", ".join(_STAGES[_STAGES.index(first) :])
+    return "\n".join(
+        [
+            f"{path} was begun with another recipe:",
+            *lines,
+            f"Stages that work again where their inputs changed: {redone}. Rows already stored stay.",
+            "Go on with --accept-changes, or give the recipe another name.",
+        ]
+    )
+
+
+def _environment(recipe: Recipe, command: Sequence[str]) -> dict[str, Any]:
+    packaged = ["critique.jinja", "refinement.jinja", "student.jinja"]
+    own = [prompt for prompt in (recipe.critique.prompt, recipe.refinement.prompt) if prompt]
+    return {
+        "name": recipe.name,
+        "command": " ".join(command),
+        "cgd_version": version("cgd"),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "versions": {package: found for package in _PACKAGES if (found := _version(package))},
+        "git": _git_state(),
+        "prompt_hashes": template_hashes(packaged + own),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _git_state() -> dict[str, Any] | None:
+    """Commit and cleanliness of the working directory's repository; None outside of one."""
+    try:
+        commit, status = (
+            subprocess.run(["git", *arguments], capture_output=True, text=True, check=True, timeout=10).stdout
+            for arguments in (["rev-parse", "HEAD"], ["status", "--porcelain"])
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return {"commit": commit.strip(), "dirty": bool(status.strip())}
+
+
+def command_line() -> list[str]:
+    """The command as the user typed it, with the program's bare name."""
+    return [Path(sys.argv[0]).name, *sys.argv[1:]]

@@ -1,0 +1,46 @@
+"""A checkpoint folder is whole or absent, and says what it was trained from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cgd.config import TrainingConfig
+from cgd.records import content_hash
+
+_STAMP = "cgd.json"
+# What only decides which arms are trained, when training is refused, or how much memory it takes.
+_NOT_IN_KEY = {"seeds", "max_overlength_share", "micro_batch_size", "gradient_checkpointing"}
+
+
+class Stamp(NamedTuple):
+    """Written into a checkpoint folder: its key, the rows left out for length, the trainer's account."""
+
+    key: str
+    left_out: list[str]
+    info: dict[str, Any]
+
+
+def checkpoint_key(rows_hash: str, config: TrainingConfig, seed: int, student_hash: str) -> str:
+    """Hash of everything that decides a checkpoint's weights."""
+    settings = config.model_dump(exclude=_NOT_IN_KEY)
+    return content_hash({"rows": rows_hash, "training": settings, "seed": seed, "student": student_hash})
+
+
+def read_stamp(folder: Path) -> Stamp | None:
+    """The stamp of a published checkpoint; None where there is no whole one."""
+    try:
+        return Stamp(**json.loads((folder / _STAMP).read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def publish(scratch: Path, folder: Path, key: str, left_out: Sequence[str], info: Mapping[str, Any]) -> None:
+    """Stamp a finished checkpoint and move it to its place; one that stood there is kept beside it."""
+    (scratch / _STAMP).write_text(json.dumps({"key": key, "left_out": list(left_out), "info": dict(info)}))
+    old = read_stamp(folder)
+    if folder.exists():
+        folder.rename(folder.with_name(f"{folder.name}.replaced-{old.key[:8] if old else 'unknown'}"))
+    scratch.rename(folder)
