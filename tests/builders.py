@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from cgd.config import Sampling
 from cgd.records import Grade, Message, Prompt, Record, Reply, Request, Stage, State, make_request
-from cgd.store import Store
+from cgd.store import Drop, Store
 
 
 class Verdict(NamedTuple):
@@ -86,6 +86,20 @@ def add_records(store: Store, prompts: Sequence[Prompt], texts: Sequence[tuple[s
             key = request.key
     for stage, requests in asked.items():
         store.set_current(stage, requests)
+
+
+def add_comparison(store: Store, seeds: int = 1) -> None:
+    """Ten items; base right on 2, sft on 5, cgd on 7 of the 9 that have a verdict; and six records."""
+    items = make_prompts([f"{index} + 4 - {index}?" for index in range(10)])
+    add_predictions(store, "sums", "base", items, [RIGHT] * 2 + [WRONG_FORMAT] * 2 + [WRONG] * 6)
+    for seed in range(seeds):
+        add_predictions(store, "sums", "sft", items, [RIGHT] * 5 + [WRONG] * 5, seed=seed)
+        add_predictions(store, "sums", "cgd", items, [WRONG] + [RIGHT] * 7 + [WRONG, FAILED], seed=seed)
+    texts = [(f"draft {index}", f"critique {index}", f"refinement {index}") for index in range(6)]
+    add_records(store, make_prompts([f"train {index}" for index in range(6)], "train"), texts)
+    log = [{"step": step, "loss": 2.0 / step, "learning_rate": 1e-4} for step in (1, 2, 3)]
+    store.set_checkpoints({(arm, seed): {"rows": 6, "log": log} for arm in ("sft", "cgd") for seed in range(seeds)})
+    store.set_drops("dataset", [Drop("train-9", "the critique gives the answer away")])
 
 
 def make_manifest(teacher: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cgd.backends.tutor.diagnosis import WORDS, Reveal, critique_text, diagnose, refinement_text
-from cgd.backends.tutor.drafts import OPERATIONS, Calculation, Step, Steps, find_equations
+from cgd.backends.tutor.drafts import OPERATIONS, Step, Steps
 from cgd.config import Sampling
 from cgd.errors import UserError
 from cgd.plugins import Backend, build_backend
@@ -36,70 +36,10 @@ def refinement(draft: str, steps: Steps = STEPS) -> str:
     return refinement_text(diagnose(steps, draft), draft)
 
 
-def in_words(calculation: Calculation) -> str:
-    return f"{calculation.left.value} {calculation.operator} {calculation.right.value} = {calculation.result}"
-
-
 def request(stage: Stage, draft: str | None = "", meta: dict[str, Any] | None = None) -> Request:
     steps = {"steps": [list(step) for step in STEPS]}
     prompt = Prompt.create("p", [{"role": "user", "content": "?"}], meta=steps if meta is None else meta)
     return make_request(stage, Record(prompt, draft=draft), prompt.messages, Sampling(), {}, run_seed=0)
-
-
-# Reading drafts
-
-
-@pytest.mark.parametrize(
-    "draft",
-    [
-        "12 + 7 = 19",
-        "12+7=19",
-        "12 apples + 7 apples = 19 apples",
-        "12 red apples plus 7 green apples equals 19 apples",
-        "$12 + $7 = $19.",
-        "**12 + 7 = 19**",
-        r"\( 12 + 7 = 19 \)",
-        r"\[12 \text{ apples} + 7 \text{ apples} = \boxed{19}\]",
-        "1. First, 12 (all apples) + 7 (bought) = 19 apples.",
-        "1) 12.0 + 7 = a total of 19",
-        "Total = 12 + 7 = 19",
-        "(12 + 7) = 19",
-        "12 + 7\n= 19",
-        "So 12 plus 7 is 19 now",
-    ],
-)
-def test_a_calculation_is_read_however_it_is_written(draft: str) -> None:
-    (equation,) = find_equations(draft)
-    assert [c.is_right(STEPS[0]) for c in equation] == [True]
-    assert equation[0].quote.replace(".0", "") in ("12 + 7 = 19", "(12 + 7) = 19")
-
-
-@pytest.mark.parametrize(
-    "draft", ["4 x 6 = 24", "4x6 = 24", "4 × 6 = 24", r"4 \times 6 = 24", "4 bags * 6 = 24", "4 times 6 is 24"]
-)
-def test_times_has_many_signs(draft: str) -> None:
-    assert [c.is_right(PURSE[0]) for equation in find_equations(draft) for c in equation] == [True]
-
-
-def test_thousands_decimals_negative_and_missing_results_are_read() -> None:
-    equations = [*find_equations("1,200 + 7.50 = 1207.5\n3 - 10 = -7\n4 / 8 =")]
-    assert [in_words(c) for (c,) in equations] == ["1200 + 15/2 = 2415/2", "3 - 10 = -7", "4 / 8 = None"]
-    assert [c.quote for (c,) in equations] == ["1,200 + 7.50 = 1207.5", "3 - 10 = -7", "4 / 8 ="]
-
-
-def test_a_line_of_several_operations_is_read_in_the_order_of_evaluation() -> None:
-    """30 - 4 * 6 = 6: 4 * 6 = 24, then 30 - 24 = 6; with brackets (30 - 4) * 6 it is 26, then 156."""
-    (plain,), (bracketed,) = ([*find_equations(text)] for text in ("30 - 4 * 6 = 6", "(30 - 4) * 6 = 6"))
-    assert [in_words(c) for c in plain] == ["4 * 6 = 24", "30 - 24 = 6"]
-    assert [in_words(c) for c in bracketed] == ["30 - 4 = 26", "26 * 6 = 6"]
-    assert bracketed[-1].value == 156
-
-
-@pytest.mark.parametrize(
-    "draft", ["", "5-7 days, 3 apples.", "1 / 0 = 3", "9" * 5000 + " + 1 = 2", "x = 3", "= 4", "1+" * 99]
-)
-def test_what_is_no_calculation_is_left_alone(draft: str) -> None:
-    assert [c for equation in find_equations(draft) for c in equation] == []
 
 
 # Diagnosis and critique
@@ -230,19 +170,19 @@ DRAFTS = st.text(max_size=80) | st.lists(NUMBERS | SIGNS | SENTENCES, max_size=3
 
 
 @given(steps=worked_steps(), draft=DRAFTS)
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 def test_a_refinement_of_any_draft_ends_with_the_gold_line(steps: Steps, draft: str) -> None:
     assert refinement(draft, steps).split("\n")[-1] == f"Answer: {steps[-1].result}"
 
 
 @given(steps=worked_steps(), draft=DRAFTS)
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 def test_a_critique_that_reveals_nothing_has_no_number_but_the_drafts(steps: Steps, draft: str) -> None:
     assert set(re.findall(r"\d+", critique(draft, "none", steps))) <= set(re.findall(r"\d+", draft))
 
 
 @given(steps=worked_steps(), draft=DRAFTS)
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 def test_the_lines_of_a_wrong_drafts_refinement_are_true_and_its_own_refinement_is_itself(
     steps: Steps, draft: str
 ) -> None:
@@ -254,7 +194,7 @@ def test_the_lines_of_a_wrong_drafts_refinement_are_true_and_its_own_refinement_
         assert refinement(text, steps) == text
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(20)
 @pytest.mark.parametrize(
     "piece",
     [
@@ -278,8 +218,8 @@ def test_the_lines_of_a_wrong_drafts_refinement_are_true_and_its_own_refinement_
     ],
 )
 def test_a_hostile_draft_takes_time_in_proportion_to_its_length(piece: str) -> None:
-    """60,000 characters: a quadratic pattern would take minutes."""
-    draft = piece * (60_000 // len(piece))
+    """30,000 characters: a quadratic walk would take minutes."""
+    draft = piece * (30_000 // len(piece))
     assert refinement(draft).endswith(GOLD_LINE)
     assert refinement(f"12 + 7 = {draft}").endswith(GOLD_LINE)
 

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from cgd.analysis.summary import summarise
 from cgd.report.content import gather, spans
-from cgd.report.examples import before_and_after, prompt_text, training_records
 from cgd.report.html import write_html
 from cgd.report.markdown import escape, fence, write_markdown
 from cgd.report.tables import points
@@ -23,8 +22,8 @@ from tests.builders import (
     RIGHT,
     UNSCORED,
     WRONG,
-    WRONG_FORMAT,
     Verdict,
+    add_comparison,
     add_predictions,
     add_records,
     make_manifest,
@@ -56,20 +55,6 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.tags if name == tag]
 
 
-def fill(store: Store, seeds: int = 1) -> None:
-    """Ten items; base right on 2, sft on 5, cgd on 7 of the 9 that have a verdict; and six records."""
-    items = make_prompts([f"{index} + 4 - {index}?" for index in range(10)])
-    add_predictions(store, "sums", "base", items, [RIGHT] * 2 + [WRONG_FORMAT] * 2 + [WRONG] * 6)
-    for seed in range(seeds):
-        add_predictions(store, "sums", "sft", items, [RIGHT] * 5 + [WRONG] * 5, seed=seed)
-        add_predictions(store, "sums", "cgd", items, [WRONG] + [RIGHT] * 7 + [WRONG, FAILED], seed=seed)
-    texts = [(f"draft {index}", f"critique {index}", f"refinement {index}") for index in range(6)]
-    add_records(store, make_prompts([f"train {index}" for index in range(6)], "train"), texts)
-    log = [{"step": step, "loss": 2.0 / step, "learning_rate": 1e-4} for step in (1, 2, 3)]
-    store.set_checkpoints({(arm, seed): {"rows": 6, "log": log} for arm in ("sft", "cgd") for seed in range(seeds)})
-    store.set_drops("dataset", [Drop("train-9", "the critique gives the answer away")])
-
-
 def summary_of(store: Store) -> dict[str, Any]:
     return summarise(store, "sums", ["base", "sft", "cgd"])
 
@@ -96,7 +81,7 @@ def test_the_summary_says_what_the_numbers_say(store: Store) -> None:
 
     Interval: p = 7/11, q = 2/11, .4545 ± 1.96 √((.8182 − .2066) / 11) = .4545 ± .4621.
     """
-    fill(store)
+    add_comparison(store)
     text = " ".join(gather(summary_of(store), make_manifest(TUTOR), store, 0).summary)
     assert "On 9 held-out `sums` prompts `cgd` reached 77.8% strict accuracy" in text
     assert "the untrained `base` 20.0%" in text
@@ -107,7 +92,7 @@ def test_the_summary_says_what_the_numbers_say(store: Store) -> None:
 
 
 def test_several_seeds_are_named(store: Store, tmp_path: Path) -> None:
-    fill(store, seeds=2)
+    add_comparison(store, seeds=2)
     html, markdown = write(tmp_path, store)
     assert "mean of 2 training seeds" in html
     assert "mean of 2 training seeds" in markdown
@@ -161,8 +146,21 @@ def test_a_run_without_evaluation_still_has_a_report(store: Store, tmp_path: Pat
         assert "Results" not in text
 
 
+@pytest.mark.parametrize("before, after", [(UNSCORED, UNSCORED), (UNSCORED, RIGHT), (RIGHT, FAILED), (FAILED, FAILED)])
+def test_arms_without_a_verdict_still_have_a_report(
+    store: Store, tmp_path: Path, before: Verdict, after: Verdict
+) -> None:
+    items = make_prompts(["a", "b"])
+    for arm, verdict in (("base", before), ("sft", before), ("cgd", after)):
+        add_predictions(store, "sums", arm, items, [verdict] * 2)
+    for text in write(tmp_path, store):
+        assert ("No prediction of" in text) == (after != RIGHT)
+        assert "No prompt has a verdict in both." in text or after != RIGHT
+        assert "Left out of all accuracies" in text
+
+
 def test_every_table_is_on_both_pages(store: Store, tmp_path: Path) -> None:
-    fill(store)
+    add_comparison(store)
     html, markdown = write(tmp_path, store)
     captions = ("Accuracy on sums", "Differences in strict accuracy on sums", "Generated texts", "Trained students")
     for caption in (*captions, "Records left out of training", "the critique gives the answer away", "7cc8be2"):
@@ -173,7 +171,7 @@ def test_every_table_is_on_both_pages(store: Store, tmp_path: Path) -> None:
 
 
 def test_the_page_loads_nothing_and_holds_plotly_once(store: Store, tmp_path: Path) -> None:
-    fill(store)
+    add_comparison(store)
     html, _ = write(tmp_path, store)
     page = Page(without_plotly(html))
     for tag, attributes in page.tags:
@@ -185,7 +183,7 @@ def test_the_page_loads_nothing_and_holds_plotly_once(store: Store, tmp_path: Pa
 
 
 def test_the_page_can_be_read_without_eyes(store: Store, tmp_path: Path) -> None:
-    fill(store)
+    add_comparison(store)
     page = Page(without_plotly(write(tmp_path, store)[0]))
     assert page.all("html") == [{"lang": "en"}]
     assert len(page.all("caption")) == len(page.all("table")) > 4
@@ -195,7 +193,7 @@ def test_the_page_can_be_read_without_eyes(store: Store, tmp_path: Path) -> None
 
 
 def test_figures_carry_the_numbers_of_the_summary(store: Store, tmp_path: Path) -> None:
-    fill(store, seeds=2)
+    add_comparison(store, seeds=2)
     page = Page(without_plotly(write(tmp_path, store)[0]))
     accuracy, loss = [json.loads(str(tag["data-figure"])) for tag in page.all("div") if "data-figure" in tag]
     strict = accuracy["data"][0]
@@ -265,50 +263,6 @@ def test_escaped_text_stays_on_its_line_and_in_its_cell(text: str) -> None:
     assert re.search(r"(?<!\\)(?:\\\\)*[|<`\[\]*_]", escaped) is None
 
 
-# ── examples ──
-
-
-def test_training_records_are_spread_over_the_run(store: Store) -> None:
-    """Three of six: positions 0, 2 and 4."""
-    fill(store)
-    assert [record.draft for record in training_records(store, 3)] == ["draft 0", "draft 2", "draft 4"]
-    assert len(training_records(store, 99)) == 6
-    assert training_records(store, 0) == []
-
-
-def test_incomplete_records_are_not_shown(store: Store) -> None:
-    add_records(store, make_prompts(["a", "b", "c"]), [("d", "c", None), ("d", None), ("d", "c", "r")])
-    assert [record.prompt for record in training_records(store, 5)] == ["c"]
-
-
-def test_predictions_show_every_kind_in_turn(store: Store) -> None:
-    """Items: broken, right twice, six fixed, wrong twice, failed; five are wanted, so one of each kind."""
-    fill(store)
-    kinds = [pair.kind for pair in before_and_after(store, "sums", "cgd", 5)]
-    assert kinds == ["fixed", "broken", "right before and after", "wrong before and after", "without a verdict"]
-    kinds = [pair.kind for pair in before_and_after(store, "sums", "cgd", 8)]
-    assert kinds.count("fixed") == 4
-
-
-def test_verdicts_are_put_into_words(store: Store) -> None:
-    items = make_prompts(["a", "b", "c", "d"])
-    add_predictions(store, "sums", "base", items, [WRONG_FORMAT, UNSCORED, FAILED, WRONG._replace(truncated=True)])
-    add_predictions(store, "sums", "cgd", items, [RIGHT] * 4)
-    verdicts = {pair.prompt: pair.before.verdict for pair in before_and_after(store, "sums", "cgd", 4)}
-    assert verdicts == {
-        "a": "right answer, wrong format (read as 4)",
-        "b": "unscored: no gold answer",
-        "c": "no reply: Timeout",
-        "d": "wrong (read as 4), cut off",
-    }
-
-
-def test_a_prompt_of_several_turns_names_the_roles() -> None:
-    turns = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "2 + 2?"}]
-    assert prompt_text(json.dumps(turns)) == "system: Be brief.\n\nuser: 2 + 2?"
-    assert prompt_text(json.dumps(turns[1:])) == "2 + 2?"
-
-
 def test_the_same_store_always_gives_the_same_report(store: Store, tmp_path: Path) -> None:
-    fill(store)
+    add_comparison(store)
     assert write(tmp_path, store) == write(tmp_path, store)

@@ -58,7 +58,7 @@ def mean_interval(values_per_item: Sequence[float]) -> Interval:
     variance s² of the items and two pseudo-items, 0 and 1. A single seed has 0/1 values, d = 1: Wilson's
     interval itself. Effective sample size after Korn and Graubard, "Confidence Intervals for Proportions
     with Small Expected Number of Positive Counts Estimated from Survey Data", Survey Methodology 24 (1998).
-    A bootstrap over items covers less than 90% near 0 and 1 (see the tests).
+    A percentile bootstrap over items, tried first, covered only 64% to 90% of means below 3% at 50 items.
 
     Args:
         values_per_item: one value in [0, 1] an item, at least one item.
@@ -82,6 +82,7 @@ def paired_interval(a_per_item: Sequence[float], b_per_item: Sequence[float]) ->
       p − q ± z √((p + q − (p − q)²) / (n + 2)), cut at ±1.
       It was preferred to Newcombe's method 10 (Statistics in Medicine 17 (1998), 2635–2650), which still
       shrinks to a point where the arms agree on every item and half of them are right.
+      Exact coverage for 20 to 200 items: .928 to 1, on average .96 to .98 (the tests name the grid).
     - Otherwise: a percentile bootstrap over the same n + 2 items.
 
     Args:

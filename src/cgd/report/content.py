@@ -113,14 +113,15 @@ def _headline(summary: Mapping[str, Any]) -> list[str]:
         return ["This run has no evaluation, so there is no accuracy to report."]
     arms, paired = summary["arms"], summary["paired"]
     name = _trained_arm(arms) or "base"
-    if name not in arms:
-        return [f"No prediction on {summary['task']} is stored."]
+    if name not in arms or not arms[name]["n"]:
+        return [f"No prediction of `{name}` on `{summary['task']}` has a verdict.", *_left_out(arms)]
     against = {rival: _seen_from(name, rival, paired) for rival in arms if rival != name}
     sentences = [_reached(summary["task"], name, arms)]
     if "base" in against:
         sentences.append(_difference_to_base(against["base"]))
-    if against.keys() - {"base"}:
-        sentences.append(_differences_to_others({rival: pair for rival, pair in against.items() if rival != "base"}))
+    others = {rival: pair for rival, pair in against.items() if rival != "base" and pair["n"]}
+    if others:
+        sentences.append(_differences_to_others(others))
     if name != "base" and "base" in arms:
         sentences.append(_other_readings(arms[name], arms["base"]))
     return [*sentences, *_left_out(arms)]
@@ -144,14 +145,14 @@ def _seen_from(name: str, rival: str, paired: Mapping[str, Any]) -> dict[str, An
     if f"{name}-{rival}" in paired:
         return dict(paired[f"{name}-{rival}"])
     pair = paired[f"{rival}-{name}"]
-    if pair["ci95"] is None:
+    if not pair["n"]:
         return dict(pair)
     lower, upper = pair["ci95"]
     return {**pair, "difference": -pair["difference"], "ci95": [-upper, -lower]}
 
 
 def _difference_to_base(pair: Mapping[str, Any]) -> str:
-    if pair["ci95"] is None:
+    if not pair["n"]:
         return "No prompt has a verdict in both."
     finding = "distinguishable" if distinguishable(pair) else "not distinguishable"
     return (

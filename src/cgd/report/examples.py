@@ -10,6 +10,16 @@ from cgd.store import Store, load_messages
 
 Item = TypeVar("Item")
 
+_COMPLETE = """
+SELECT refinement_key FROM records
+WHERE draft IS NOT NULL AND critique IS NOT NULL AND refinement IS NOT NULL
+  AND prompt_id || ':' || substr(refinement_key, 1, 12) NOT IN (SELECT record_id FROM drops)
+"""  # the left-hand side is `cgd.records.Record.id`
+_FIRST_SEED = """
+SELECT prompt_id, key, strict FROM predictions
+WHERE task = ?1 AND arm = ?2
+  AND seed = (SELECT MIN(seed) FROM current WHERE stage = 'prediction' AND task = ?1 AND arm = ?2)
+"""
 KINDS = ("fixed", "broken", "right before and after", "wrong before and after", "without a verdict")
 
 
@@ -42,9 +52,8 @@ class BeforeAndAfter(NamedTuple):
 
 
 def training_records(store: Store, count: int) -> list[TrainingRecord]:
-    """Complete records, evenly spread over the run's order."""
-    complete = "draft IS NOT NULL AND critique IS NOT NULL AND refinement IS NOT NULL"
-    keys = [row["refinement_key"] for row in store.query(f"SELECT refinement_key FROM records WHERE {complete}")]
+    """Complete records that no stage left out, evenly spread over the run's order."""
+    keys = [row["refinement_key"] for row in store.query(_COMPLETE)]
     chosen = _spread(list(dict.fromkeys(keys)), count)
     marks = ", ".join("?" * len(chosen))
     rows = {
@@ -64,24 +73,16 @@ def before_and_after(store: Store, task: str, arm: str, count: int) -> list[Befo
     spread evenly over the task's order.
     """
     pairs: dict[str, list[tuple[str, str]]] = {kind: [] for kind in KINDS}
-    for row in store.query(_PAIRS, (task, arm)):
-        pairs[_kind(row["before"], row["after"])].append((row["before_key"], row["after_key"]))
+    before, after = ({row["prompt_id"]: row for row in store.query(_FIRST_SEED, (task, a))} for a in ("base", arm))
+    for item, row in before.items():
+        if item in after:
+            pairs[_kind(row["strict"], after[item]["strict"])].append((row["key"], after[item]["key"]))
     quotas = _take_turns([len(pairs[kind]) for kind in KINDS], count)
     return [
         _load_pair(store, kind, *pair)
         for kind, quota in zip(KINDS, quotas, strict=True)
         for pair in _spread(pairs[kind], quota)
     ]
-
-
-_PAIRS = """
-SELECT b.key AS before_key, b.strict AS before, a.key AS after_key, a.strict AS after
-FROM predictions AS b JOIN predictions AS a ON a.task = b.task AND a.prompt_id = b.prompt_id
-WHERE b.task = ?1 AND b.arm = 'base' AND a.arm = ?2
-  AND b.seed = (SELECT MIN(seed) FROM predictions WHERE task = ?1 AND arm = 'base')
-  AND a.seed = (SELECT MIN(seed) FROM predictions WHERE task = ?1 AND arm = ?2)
-GROUP BY b.prompt_id ORDER BY MIN(b.position)
-"""
 
 
 def prompt_text(messages: str) -> str:

@@ -104,12 +104,13 @@ class Calculation(NamedTuple):
 
     def sets_up(self, step: Step) -> bool:
         """Whether it is the step's calculation, whatever its result; + and * commute."""
-        commuted = self.operator in "+*" and self.operands == step.operands[::-1]
-        return self.operator == step.operator and (self.operands == step.operands or commuted)
+        if self.operator != step.operator:
+            return False
+        return self.operands == step.operands or (self.operator in "+*" and self.operands == step.operands[::-1])
 
     def is_right(self, step: Step) -> bool:
         """Whether it is the step, result and all."""
-        return self.sets_up(step) and self.result == step.result
+        return self.result == step.result and self.sets_up(step)
 
 
 def find_equations(draft: str) -> Iterator[list[Calculation]]:
