@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from cgd.config import load_recipe
 from cgd.errors import CgdError, UserError
+from cgd.recipe import load_recipe
 
 app = typer.Typer(
     help="Critique-guided distillation: draft, critique, refinement, fine-tuning, evaluation, report.",

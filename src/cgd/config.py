@@ -1,14 +1,9 @@
-"""The recipe: frozen pydantic models read from TOML. Importing this never imports torch.
-
-Precedence: defaults < recipe files from left to right < `--set section.key=value`.
-"""
+"""The recipe as frozen pydantic models: what may stand in it, and what it means. No engine is imported here."""
 
 from __future__ import annotations
 
 import difflib
-import tomllib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -24,6 +19,11 @@ def _require_distinct(what: str, names: Sequence[str]) -> None:
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise ValueError(f"{what} must differ; repeated: {', '.join(repeated)}")
+
+
+def _require_temperature(n: int, temperature: float) -> None:
+    if n > 1 and temperature == 0:
+        raise ValueError("n > 1 needs temperature > 0: greedy samples would all be equal")
 
 
 class Section(BaseModel):
@@ -79,42 +79,46 @@ class StudentConfig(BackendConfig):
     """Built-in name (`smollm2-135m-instruct`), local folder with safetensors, or hub id."""
 
 
-class GenerationStage(Sampling):
-    """One generating stage of the teacher."""
-
-    n: PositiveInt = 1
-    """Samples for each row of the stage before."""
-    prompt: str | None = None
-    """Your own Jinja2 prompt file; the packaged one where absent."""
+class Decoding(Sampling):
+    """A section of the recipe that decodes texts: the sampling options, and keys of its own."""
 
     @property
     def sampling(self) -> Sampling:
-        """The decoding options alone: the part that goes into a reply's key."""
+        """The sampling options alone: the part that goes into a reply's key."""
         return Sampling(max_tokens=self.max_tokens, temperature=self.temperature, top_p=self.top_p)
 
+
+class DraftConfig(Decoding):
+    """Drafts y' by the student, given x alone."""
+
+    n: PositiveInt = 1
+    """Drafts for each prompt."""
+
     @model_validator(mode="after")
-    def _several_samples_need_a_temperature(self) -> GenerationStage:
-        if self.n > 1 and self.temperature == 0:
-            raise ValueError("n > 1 needs temperature > 0: greedy samples would all be equal")
+    def _several_need_a_temperature(self) -> DraftConfig:
+        _require_temperature(self.n, self.temperature)
         return self
 
 
-class DraftConfig(GenerationStage):
-    """Drafts y' by the student, given x alone."""
-
-    prompt: None = None
-    """Fixed: a draft answers the task's prompt as it stands."""
-
-
-class CritiqueConfig(GenerationStage):
+class CritiqueConfig(Decoding):
     """Critiques c by the teacher, given (x, y')."""
 
+    n: PositiveInt = 1
+    """Critiques for each draft."""
+    prompt: str | None = None
+    """Your own Jinja2 prompt file, with `prompt` and `draft`; the packaged one where absent."""
 
-class RefinementConfig(GenerationStage):
-    """Refinements ŷ by the teacher, given (x, y', c)."""
+    @model_validator(mode="after")
+    def _several_need_a_temperature(self) -> CritiqueConfig:
+        _require_temperature(self.n, self.temperature)
+        return self
 
-    n: Literal[1] = 1
-    """Fixed: one refinement for each critique."""
+
+class RefinementConfig(Decoding):
+    """Refinements ŷ by the teacher, given (x, y', c): one for each critique."""
+
+    prompt: str | None = None
+    """Your own Jinja2 prompt file, with `prompt`, `draft` and `critique`; the packaged one where absent."""
 
 
 class ArmConfig(Section):
@@ -193,7 +197,7 @@ class EvaluationTaskConfig(Section):
         return self.name or self.task.rpartition(".")[2]
 
 
-class EvaluationConfig(Sampling):
+class EvaluationConfig(Decoding):
     """Evaluation of the base student and every arm, given x alone."""
 
     backend: str | None = None
@@ -202,11 +206,6 @@ class EvaluationConfig(Sampling):
     """Its options; the student's where absent."""
     tasks: tuple[EvaluationTaskConfig, ...] = ()
     """Benchmarks; the first one is the headline."""
-
-    @property
-    def sampling(self) -> Sampling:
-        """The decoding options alone."""
-        return Sampling(max_tokens=self.max_tokens, temperature=self.temperature, top_p=self.top_p)
 
     @model_validator(mode="after")
     def _names_differ(self) -> EvaluationConfig:
@@ -236,13 +235,15 @@ class Recipe(Section):
     draft: DraftConfig = DraftConfig()
     critique: CritiqueConfig = CritiqueConfig()
     refinement: RefinementConfig = RefinementConfig()
-    arms: tuple[ArmConfig, ...] = Field(min_length=1)
+    arms: tuple[ArmConfig, ...]
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     report: ReportConfig = ReportConfig()
 
     @model_validator(mode="after")
-    def _arm_names_differ(self) -> Recipe:
+    def _arms_can_be_told_apart(self) -> Recipe:
+        if not self.arms:
+            raise ValueError("a recipe needs at least one [[arms]] section")
         _require_distinct("arm names (`base` is the untrained student)", ["base", *(arm.name for arm in self.arms)])
         return self
 
@@ -253,26 +254,6 @@ class Recipe(Section):
         same = self.evaluation.backend in (None, self.student.backend)
         inherited = self.student.options if same else {}
         return self.evaluation.backend or self.student.backend, inherited if options is None else options
-
-
-def load_recipe(paths: Sequence[str | Path], overrides: Sequence[str] = ()) -> Recipe:
-    """Read and validate a recipe.
-
-    Args:
-        paths: TOML files; later ones win key by key (lists are replaced whole).
-        overrides: `section.key=value` strings, values in TOML; list items by index (`arms.0.name=x`).
-
-    Raises:
-        UserError: a file is missing or malformed, a key is unknown (with the closest known key), a
-            value is not allowed.
-    """
-    merged: dict[str, Any] = {}
-    for path in map(Path, paths):
-        merged = _merge(merged, _read_toml(path))
-    merged.setdefault("name", Path(paths[0]).stem)
-    for override in overrides:
-        _apply_override(merged, override)
-    return validate(Recipe, merged, " + ".join(str(path) for path in paths))
 
 
 def validate(model: type[Model], values: Mapping[str, Any], where: str) -> Model:
@@ -286,67 +267,6 @@ def validate(model: type[Model], values: Mapping[str, Any], where: str) -> Model
     except ValidationError as error:
         lines = [_explain(model, problem) for problem in error.errors(include_url=False)]
         raise UserError("\n".join([f"{where} is not valid:", *(f"  {line}" for line in lines)])) from None
-
-
-def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Leaves of nested dicts and lists by dotted path, for comparing recipes."""
-    items: Sequence[tuple[Any, Any]] = ()
-    if isinstance(value, Mapping):
-        items = list(value.items())
-    elif isinstance(value, list | tuple):
-        items = list(enumerate(value))
-    if not items:
-        return {prefix: value}
-    leaves: dict[str, Any] = {}
-    for key, child in items:
-        leaves |= flatten(child, f"{prefix}.{key}" if prefix else str(key))
-    return leaves
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"recipe {path} does not exist (working directory: {Path.cwd()})") from None
-    except IsADirectoryError:
-        raise UserError(f"recipe {path} is a folder; give the path of a TOML file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"recipe {path} is not valid TOML: {error}") from None
-
-
-def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
-    for key, value in over.items():
-        both = isinstance(merged.get(key), dict) and isinstance(value, dict)
-        merged[key] = _merge(merged[key], value) if both else value
-    return merged
-
-
-def _apply_override(values: dict[str, Any], override: str) -> None:
-    path, equals, text = override.partition("=")
-    if not equals or not path.strip():
-        raise UserError(f"--set {override!r}: write it as section.key=value, for example --set data.n=50")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text
-    *parents, last = path.strip().split(".")
-    node: Any = values
-    for step in parents:
-        node = node.setdefault(step, {}) if isinstance(node, dict) else _item(node, step, override)
-    if isinstance(node, list):
-        _item(node, last, override)
-        node[int(last)] = value
-    elif isinstance(node, dict):
-        node[last] = value
-    else:
-        raise UserError(f"--set {override!r}: {'.'.join(parents)} is a plain value, it has no key {last!r}")
-
-
-def _item(node: Any, step: str, override: str) -> Any:
-    if isinstance(node, list) and step.isdigit() and int(step) < len(node):
-        return node[int(step)]
-    raise UserError(f"--set {override!r}: there is no item {step!r}")
 
 
 def _explain(model: type[BaseModel], problem: Mapping[str, Any]) -> str:

@@ -95,6 +95,17 @@ def context_length(folder: Path) -> int | None:
     return int(length) if length else None
 
 
+def quiet_libraries() -> None:
+    """Keep the libraries' own bars and notices out of our progress display."""
+    import warnings
+
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    warnings.filterwarnings("ignore", module=r"(transformers|trl|peft|torch)\b")
+
+
 def _identifying_files(folder: Path) -> Iterator[Path]:
     yield from folder.glob("*.safetensors")
     for name in ("config.json", "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "chat_template.jinja"):
@@ -166,6 +177,7 @@ def _convert_gguf(gguf: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    quiet_libraries()
     print(f"unpacking {gguf.name} to safetensors (about a minute, once) ...", file=sys.stderr, flush=True)
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
     quantized = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)

@@ -15,9 +15,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, Any
 
-from cgd.config import Recipe, flatten
+from cgd.config import Recipe
 from cgd.errors import UserError
 from cgd.prompts import template_hashes
+from cgd.recipe import flatten
 from cgd.store import Store
 
 _PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "math-verify", "numpy", "scipy")

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from cgd.chat import encode_chat, end_of_turn, load_tokenizer
 from cgd.config import PositiveInt, Section
 from cgd.errors import UserError
-from cgd.models import context_length, model_folder, weights_hash
+from cgd.models import context_length, model_folder, quiet_libraries, weights_hash
 from cgd.records import Reply, Request
 
 
@@ -169,6 +169,7 @@ class HfBackend:
             import torch
             from transformers import AutoModelForCausalLM, GenerationConfig
 
+            quiet_libraries()
             model = AutoModelForCausalLM.from_pretrained(
                 self._folder, dtype=getattr(torch, self._options.dtype), use_safetensors=True
             )

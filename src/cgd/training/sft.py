@@ -15,6 +15,7 @@ from typing import Any
 
 from cgd.chat import load_tokenizer
 from cgd.config import TrainingConfig
+from cgd.models import quiet_libraries
 from cgd.progress import StageProgress
 from cgd.training.completion_only import EncodedRow
 
@@ -42,6 +43,7 @@ def train(
     """
     from transformers import set_seed
 
+    quiet_libraries()
     set_seed(seed)
     shutil.rmtree(out, ignore_errors=True)
     started = time.perf_counter()
@@ -101,7 +103,7 @@ def _arguments(out: Path, config: TrainingConfig, seed: int, steps: int) -> Any:
         max_grad_norm=config.max_grad_norm,
         max_length=None,  # rows are already encoded and measured; TRL must not cut them
         bf16=config.dtype == "bfloat16",
-        gradient_checkpointing=config.gradient_checkpointing,
+        activation_checkpointing=config.gradient_checkpointing,
         seed=seed,
         data_seed=seed,
         logging_steps=1,
