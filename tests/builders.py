@@ -1,11 +1,12 @@
-"""Small stores made through the Store API, and a manifest, for tests of whatever reads them."""
+"""Small stores made through the Store API, a manifest, a recipe and requests, for tests of whatever reads them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from cgd.config import Sampling
+from cgd.config import Recipe, Sampling
 from cgd.records import Grade, Message, Prompt, Record, Reply, Request, Stage, State, make_request
 from cgd.store import Drop, Store
 
@@ -116,3 +117,31 @@ def make_manifest(teacher: Mapping[str, Any] | None = None) -> dict[str, Any]:
         "durations_s": {"draft": 12.34},
         "command": "cgd run configs/quickstart.toml",
     }
+
+
+def make_request_for(
+    text: str = "1 + 1?", stage: Stage = "draft", *, key: str = "", sample: int = 0, **known: str | None
+) -> Request:
+    """A request of one user message, with what `known` says of its record (draft, critique) and prompt (answer)."""
+    on_prompt = {name: known.pop(name) for name in ("answer", "solution") if name in known}
+    prompt = Prompt.create("item", user(text), **on_prompt)
+    return ask(stage, Record(prompt, key=key, **known), "scripted", sample)
+
+
+def make_recipe(**sections: Any) -> Recipe:
+    """A recipe with one arm and no teacher; keyword arguments replace whole sections."""
+    least: dict[str, Any] = {
+        "name": "trial",
+        "data": {"task": "arithmetic", "n": 8},
+        "student": {"model": "smollm2-135m-instruct"},
+        "arms": [{"name": "sft", "objective": "sft"}],
+    }
+    return Recipe.model_validate(least | sections)
+
+
+def write_model(folder: Path) -> Path:
+    """A folder that looks like a model to whatever does not load it."""
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text('{"max_position_embeddings": 64}')
+    (folder / "model.safetensors").write_bytes(b"")
+    return folder

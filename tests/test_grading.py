@@ -4,8 +4,6 @@ import json
 import os
 import random
 import subprocess
-import sys
-import threading
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cgd import grading, grading_pool
+from cgd import grading
 from cgd.grading import GRADER, GradingItem, grade_many
 from cgd.grading_answers import LONGEST_ANSWER, normalise_math, plain_number
 from cgd.grading_pool import compare_many
@@ -152,7 +150,7 @@ HOSTILE = [
     r"\binom{10^9}{10^5}",
     "(x+1)^{1000}",
     "(" * 400 + "1" + ")" * 400,
-    r"\sqrt{" * 120 + "2" + "}" * 120,
+    r"\prod_{k=1}^{1000000} k",
 ]
 
 LONG = {
@@ -167,20 +165,6 @@ LONG = {
     "blank lines": "\n" * 100_000,
     "superscripts": "Answer: " + "\N{SUPERSCRIPT TWO}" * 100_000,
 }
-
-DOUBLE = r"""
-import json, os, signal, sys, time
-print("ready", flush=True)
-for line in sys.stdin:
-    answer, gold = json.loads(line)
-    if answer == "exit":
-        os._exit(7)
-    if answer == "segfault":
-        os.kill(os.getpid(), signal.SIGSEGV)
-    if answer == "sleep":
-        time.sleep(60)
-    print("equal" if answer == gold else "different", flush=True)
-"""
 
 
 def rows(name: str, sample: int) -> list[str]:
@@ -247,32 +231,6 @@ def test_a_hundred_kilobytes_of_rubbish_are_graded_at_once(kind: str) -> None:
     assert time.process_time() - started < 5
 
 
-def test_a_worker_that_dies_costs_only_its_own_item(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(grading_pool, "COMMAND", (sys.executable, "-c", DOUBLE))
-    pairs = [("1", "1"), ("exit", ""), ("2", "2"), ("segfault", ""), ("3", "4"), ("5", "5")]
-    verdicts = compare_many(pairs, workers=1, limit_s=5.0)
-    assert verdicts == ["equal", "error:exit7", "equal", "error:SIGSEGV", "different", "equal"]
-
-
-def test_a_worker_that_hangs_without_computing_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(grading_pool, "COMMAND", (sys.executable, "-c", DOUBLE))
-    monkeypatch.setattr(grading_pool, "BACKSTOP_S", 1.5)
-    assert compare_many([("sleep", ""), ("1", "1")], workers=1, limit_s=0.5) == ["timeout", "equal"]
-
-
-def test_a_dead_worker_leaves_its_item_unscored(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(grading_pool, "COMMAND", (sys.executable, "-c", DOUBLE.replace('"exit"', '"x+1"')))
-    lost, kept = grade_many([GradingItem("Answer: x+1", "x", LINE), GradingItem("Answer: x", "x", LINE)])
-    assert lost == Grade(None, None, True, "x+1", "error:exit7")
-    assert kept.strict is True
-
-
-def test_a_worker_that_cannot_start_is_an_error_not_a_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(grading_pool, "COMMAND", (sys.executable, "-c", "raise SystemExit(3)"))
-    with pytest.raises(RuntimeError, match="can't start: exit status 3"):
-        compare_many([("x", "y")], workers=1, limit_s=1.0)
-
-
 def test_plain_numbers_and_words_start_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a process was started")
@@ -280,26 +238,6 @@ def test_plain_numbers_and_words_start_no_process(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(subprocess, "Popen", refuse)
     answers = ["18", "$1,250.00", "12.5%", "x = 18", "eighteen", "x", r"18 \text{ eggs}"]
     assert len(grade_many([GradingItem(f"Answer: {answer}", "18", LINE) for answer in answers])) == 7
-
-
-def test_grading_works_off_the_main_thread() -> None:
-    found: list[Grade] = []
-    thread = threading.Thread(target=lambda: found.extend(grade_many([GradingItem("Answer: 1/2", "0.5", LINE)])))
-    thread.start()
-    thread.join()
-    assert [grade.strict for grade in found] == [True]
-
-
-def test_the_callers_script_is_not_run_again_and_nothing_heavy_is_imported(tmp_path: Path) -> None:
-    script = tmp_path / "unguarded.py"
-    script.write_text(
-        "import sys\n"
-        "from cgd.grading import GradingItem, GradingRule, grade_many\n"
-        "print('started', {'torch', 'sympy', 'math_verify'} & set(sys.modules))\n"
-        "print(grade_many([GradingItem('Answer: 1/2', '0.5', GradingRule('math', 'answer_line'))])[0].strict)\n"
-    )
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60, check=True)
-    assert done.stdout.splitlines() == ["started set()", "True"]
 
 
 def test_the_grader_names_its_versions() -> None:
@@ -325,22 +263,17 @@ def test_what_is_strictly_right_is_flexibly_right(prediction: str, gold: str, da
         assert grade.format or grade.strict is False
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_no_text_breaks_the_reading(text: str) -> None:
     plain_number(normalise_math(text))
     assert grade_many([GradingItem(text, "C", rule) for rule in (TEXT, TEXT_BOX)])
 
 
+@settings(deadline=None)
 @given(st.decimals(allow_nan=False, allow_infinity=False, places=3, min_value=-(10**9), max_value=10**9))
 def test_a_number_equals_itself_however_it_is_written(value: object) -> None:
-    spellings = [
-        f"{value:,}",
-        f"${value:,}$",
-        f"{value}000",
-        rf"{value:,} \text{{ km}}",
-        f"{value:.12e}",
-        f"{value} m/s",
-    ]
+    spellings = [f"{value:,}", f"${value}000$", rf"{value:,} \text{{ km}}", f"{value:.12e}", f"{value} m/s"]
     grades = grade_many([GradingItem(f"Answer: {text}", str(value), LINE) for text in spellings])
     assert all(grade.strict for grade in grades), list(zip(spellings, grades, strict=True))
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -38,10 +39,9 @@ def run(
 
     recipe = load_recipe(recipes, overrides or [])
     result = pipeline.run(recipe, runs, accept_changes=accept_changes, command=command_line())
-    if result.made:
-        typer.echo(f"done: {result.folder / 'report' / 'index.html'}")
-    else:
-        typer.echo(f"nothing to do: {result.folder} is complete ({result.folder / 'report' / 'index.html'})")
+    page = result.folder / "report" / "index.html"
+    typer.echo("\n".join(_headline(result.summary)))
+    typer.echo(f"done: {page}" if result.made else f"nothing to do: {result.folder} is complete ({page})")
 
 
 @app.command()
@@ -74,6 +74,21 @@ def report(folder: Annotated[Path, typer.Argument(help="A run folder, for exampl
     with open_run(folder, recipe, accept_changes=False, command=()) as opened:
         write_report(opened, recipe, summary)
     typer.echo(f"done: {folder / 'report' / 'index.html'}")
+
+
+def _headline(summary: Mapping[str, Any]) -> Iterator[str]:
+    """The first task's accuracies and differences, a line each."""
+    for name, arm in summary["arms"].items():
+        if arm["n"]:
+            yield f"{name:<16} {_percent(arm['strict_accuracy'], arm['ci95'])}  strict accuracy, n = {arm['n']}"
+    for name, pair in summary["paired"].items():
+        if pair["n"]:
+            yield f"{name:<16} {_percent(pair['difference'], pair['ci95'])}  paired difference, n = {pair['n']}"
+
+
+def _percent(value: float, interval: Sequence[float]) -> str:
+    low, high = interval
+    return f"{100 * value:6.1f}%  [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def main() -> None:

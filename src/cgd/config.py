@@ -29,7 +29,7 @@ def _require_temperature(n: int, temperature: float) -> None:
 class Section(BaseModel):
     """A part of the recipe: immutable, unknown keys rejected, docstrings are the reference."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 class Sampling(Section):

@@ -70,7 +70,8 @@ _NUMBER = re.compile(
 _SQUARED = r"(?:\s*\^?\s*\{?[23]\}?)?"
 _UNITS = r"(?:[A-Za-z]{%s,}\.?" + _SQUARED + r"(?:\s*/\s*|[\s-]+|$)){1,6}"
 _BARE_UNITS = re.compile(
-    r"\s+" + _UNITS % 2 + "|(?:[cmk]m|[mk]g|ml|ft|in|lbs?|hrs?|mins?|secs?|mph|[ap]m)" + _SQUARED, re.IGNORECASE
+    r"\s+" + _UNITS % 2 + r"|\s*(?:k?m/(?:s|h|hr|min)|[cmk]m|[mk]g|ml|ft|in|lbs?|hrs?|mins?|secs?|mph)" + _SQUARED,
+    re.IGNORECASE,
 )
 _WRAPPED_UNITS = re.compile(r"\s*" + _UNITS % 1)
 _FUNCTIONS = {"pi", "sqrt", "log", "ln", "sin", "cos", "tan", "arcsin", "arccos", "arctan", "exp", "inf", "infinity"}

@@ -25,6 +25,8 @@ from typing import Any
 COMMAND = (sys.executable, "-P", "-m", "cgd.grading_pool")
 BACKSTOP_S = 120.0
 """Wall-clock seconds beyond the limit after which a child is killed that does not even compute (stopped, swapped)."""
+DYING_S = 10.0
+"""Seconds that a child which has closed its pipe may take to end by itself."""
 MEMORY_BYTES = 2 << 30
 """Address space of a child: an exploding expression fails there, not in the whole machine."""
 
@@ -104,11 +106,12 @@ class _Worker:
         if self.overdue():
             self.stop()
             return "timeout"
-        lines = os.read(self.fileno(), 4096).decode().split()  # a line is far shorter than an atomic pipe write
-        if not lines:
+        heard = os.read(self.fileno(), 4096)  # whole lines: they are far shorter than an atomic pipe write
+        if not heard:
             return self._cause_of_death()
         self._ready = True
-        return None if lines[-1] == "ready" else lines[-1]
+        last = heard.decode().split()[-1]
+        return None if last == "ready" else last
 
     def stop(self) -> None:
         """End the child at once; it holds nothing worth saving."""
@@ -135,7 +138,11 @@ class _Worker:
 
     def _cause_of_death(self) -> str:
         assert self._child is not None
-        status, was_ready = self._child.wait(), self._ready
+        was_ready = self._ready
+        try:
+            status = self._child.wait(timeout=DYING_S)
+        except subprocess.TimeoutExpired:
+            status = -signal.SIGKILL
         self.stop()
         if not was_ready:
             raise RuntimeError(f"the grading process {' '.join(COMMAND)} can't start: exit status {status}")

@@ -99,8 +99,10 @@ def run(recipe: Recipe, runs: Path, *, accept_changes: bool = False, command: Se
     resolved = resolve(recipe)
     prompts = choose_prompts(recipe)
     with open_run(runs / recipe.name, recipe, accept_changes=accept_changes, command=command) as folder:
-        folder.store.add_prompts([*prompts.training, *(p for test in prompts.evaluation.values() for p in test)])
         _check_before_spending(folder, recipe, resolved, prompts)
+        folder.manifest["models"] = _models(recipe, resolved)
+        folder.save_manifest()
+        folder.store.add_prompts([*prompts.training, *(p for test in prompts.evaluation.values() for p in test)])
         records, made = _make_records(folder, recipe, resolved, prompts.training)
         rows, drops = training_rows(records, resolved.objectives)
         folder.store.set_drops("data", prompts.drops)
@@ -114,6 +116,16 @@ def run(recipe: Recipe, runs: Path, *, accept_changes: bool = False, command: Se
 def _checkpoint_backend(recipe: Recipe, model: str) -> Backend:
     name, options = recipe.checkpoint_backend
     return build_backend(name, {"model": model, **options})
+
+
+def _models(recipe: Recipe, resolved: Resolved) -> dict[str, str]:
+    """Student and teacher as the keys know them, for the manifest."""
+    backends = {"student": (recipe.student, resolved.student), "teacher": (recipe.teacher, resolved.teacher)}
+    return {
+        role: f"{section.model or section.backend} {json.dumps(dict(backend.identity), sort_keys=True)}"
+        for role, (section, backend) in backends.items()
+        if section and backend
+    }
 
 
 def _check_before_spending(folder: RunFolder, recipe: Recipe, resolved: Resolved, prompts: ChosenPrompts) -> None:

@@ -53,6 +53,8 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise UserError(f"recipe {path} does not exist (working directory: {Path.cwd()})") from None
     except IsADirectoryError:
         raise UserError(f"recipe {path} is a folder; give the path of a TOML file") from None
+    except OSError as error:
+        raise UserError(f"can't read recipe {path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"recipe {path} is not valid TOML: {error}") from None
 
@@ -87,6 +89,6 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
 
 
 def _item(node: Any, step: str, override: str) -> Any:
-    if isinstance(node, list) and step.isdigit() and int(step) < len(node):
+    if isinstance(node, list) and step.isdecimal() and int(step) < len(node):
         return node[int(step)]
     raise UserError(f"--set {override!r}: there is no item {step!r}")

@@ -64,8 +64,9 @@ class RunFolder:
         scratch.replace(self.path / name)
 
     def save_manifest(self) -> None:
-        """Write the manifest as it stands."""
-        self.write_json("manifest.json", self.manifest)
+        """Write the manifest, unless it stands there as it is."""
+        if read_json(self.path / "manifest.json") != self.manifest:
+            self.write_json("manifest.json", self.manifest)
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -97,9 +98,9 @@ def open_run(path: Path, recipe: Recipe, *, accept_changes: bool, command: Seque
     path.mkdir(parents=True, exist_ok=True)
     folder = RunFolder(path, _take_lock(path))
     try:
+        # In memory only: a run that is refused before anything was made leaves no manifest to collide with.
         if not saved or saved["recipe"] != resolved:
             folder.manifest |= _environment(recipe, command) | {"recipe": resolved}
-            folder.save_manifest()
         yield folder
     finally:
         folder.close()

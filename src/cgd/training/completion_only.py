@@ -77,7 +77,7 @@ def encode_arms(
     for arm, rows in encoded.items():
         for index, row in enumerate(rows):
             if len(row.input_ids) > max_length:
-                reason = f"{len(row.input_ids)} tokens in arm {arm}, max_length is {max_length}"
+                reason = f"longer than training.max_length = {max_length} tokens in arm {arm}"
                 too_long.setdefault(index, reason)
     if len(too_long) > max_overlength_share * total or len(too_long) == total:
         longest = max(len(row.input_ids) for rows in encoded.values() for row in rows)
