@@ -120,12 +120,18 @@ def make_manifest(teacher: Mapping[str, Any] | None = None) -> dict[str, Any]:
 
 
 def make_request_for(
-    text: str = "1 + 1?", stage: Stage = "draft", *, key: str = "", sample: int = 0, **known: str | None
+    text: str = "1 + 1?",
+    stage: Stage = "draft",
+    *,
+    key: str = "",
+    draft: str | None = None,
+    critique: str | None = None,
+    answer: str | None = None,
+    solution: str | None = None,
 ) -> Request:
-    """A request of one user message, with what `known` says of its record (draft, critique) and prompt (answer)."""
-    on_prompt = {name: known.pop(name) for name in ("answer", "solution") if name in known}
-    prompt = Prompt.create("item", user(text), **on_prompt)
-    return ask(stage, Record(prompt, key=key, **known), "scripted", sample)
+    """A request of one user message, with what is known of its record and prompt."""
+    prompt = Prompt.create("item", user(text), answer, solution)
+    return ask(stage, Record(prompt, draft, critique, key=key), "scripted")
 
 
 def make_recipe(**sections: Any) -> Recipe:

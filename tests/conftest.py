@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +26,15 @@ class Tokenizer(NamedTuple):
     def special_count(self, ids: list[int]) -> int:
         """How many of the ids are special tokens."""
         return sum(token in self.it.all_special_ids for token in ids)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str | None]:
+    """Keep tests out of the user's cache of weights; the value is where it lies, if that was set."""
+    before = os.environ.get("CGD_CACHE")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CGD_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield before
 
 
 @pytest.fixture(scope="session", params=list(FAMILIES))

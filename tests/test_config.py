@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -132,6 +132,7 @@ def test_a_name_that_is_no_plain_folder_name_is_refused(name: str) -> None:
     assert "\n  name: " in complaint(name=name)
 
 
+@settings(deadline=None)
 @given(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}", fullmatch=True))
 def test_every_allowed_name_is_one_folder_below_its_parent(name: str) -> None:
     path = Path("runs") / validate(ArmConfig, {"name": name, "objective": "cgd"}, "arm").name
@@ -153,6 +154,7 @@ def test_a_batch_is_a_whole_number_of_micro_batches() -> None:
     )
 
 
+@settings(deadline=None)
 @given(st.integers(1, 64), st.integers(1, 64))
 def test_batch_sizes_are_taken_exactly_where_they_divide(batch_size: int, micro_batch_size: int) -> None:
     values = {"batch_size": batch_size, "micro_batch_size": micro_batch_size}

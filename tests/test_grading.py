@@ -60,6 +60,7 @@ CASES = [
     Case("Answer: The total is 18 apples.", "18", LINE, False, True),
     Case("She pays $18 and $20, so in all $38", "38", LINE, False, True),
     Case(r"Hence \(x = \frac{1}{2}\).", "0.5", LINE, False, True),
+    Case(r"So it costs $2 \cdot 3 + 3 = 6 + 3 = 9$, as was said.", "9", LINE, False, True),
     Case("#### 1,250", "1250", LINE, False, True),
     Case("He has 5 - 3 = -2 left", "-2", LINE, False, True),
     Case("Answer: 18 or 19", "18", LINE, False, False),

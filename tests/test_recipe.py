@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cgd.errors import UserError
@@ -183,6 +183,7 @@ def count_leaves(value: Any) -> int:
     return sum(map(count_leaves, value.values())) if isinstance(value, dict) and value else 1
 
 
+@settings(deadline=None)
 @given(st.dictionaries(NAMES, TREES, min_size=1, max_size=3), st.dictionaries(NAMES, TREES, min_size=1, max_size=3))
 def test_flat_forms_are_equal_exactly_where_the_values_are(one: dict[str, Any], other: dict[str, Any]) -> None:
     assert len(flatten(one)) == count_leaves(one)

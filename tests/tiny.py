@@ -134,6 +134,13 @@ _CORPUS = (
 )
 
 
+def _named(family: Family) -> dict[str, str]:
+    """Tokens by their role, as model and tokenizer configurations know them."""
+    eos = family.eos or family.end_of_turn
+    named = {"bos": family.bos, "eos": eos, "pad": eos, "unk": "<unk>" if family.sentencepiece else None}
+    return {role: token for role, token in named.items() if token}
+
+
 @cache
 def _engine(name: str) -> Any:
     """The bare tokenizer of a family; its added tokens come first."""
@@ -175,12 +182,11 @@ def save_tokenizer(name: str, folder: Path, *, template: str | None = None) -> P
     from transformers import PreTrainedTokenizerFast
 
     family = FAMILIES[name]
-    named = {"bos_token": family.bos, "eos_token": family.eos or family.end_of_turn}
-    named["unk_token"] = "<unk>" if family.sentencepiece else None
+    named = _named(family)
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=_engine(name),
         additional_special_tokens=[token for token in family.special if token not in named.values()],
-        **{key: token for key, token in named.items() if token},
+        **{f"{role}_token": token for role, token in named.items()},
     )
     tokenizer.chat_template = (family.template if template is None else template) or None
     tokenizer.save_pretrained(folder)
@@ -193,6 +199,7 @@ def save_student(folder: Path, name: str = "chatml", *, seed: int = 0, context: 
     from transformers import LlamaConfig, LlamaForCausalLM
 
     save_tokenizer(name, folder)
+    ids = _engine(name).get_vocab()
     config = LlamaConfig(
         vocab_size=_engine(name).get_vocab_size(),
         hidden_size=32,
@@ -203,8 +210,7 @@ def save_student(folder: Path, name: str = "chatml", *, seed: int = 0, context: 
         max_position_embeddings=context,
         initializer_range=0.2,
         tie_word_embeddings=True,
-        bos_token_id=None,
-        eos_token_id=None,
+        **{f"{role}_token_id": ids[token] for role, token in _named(FAMILIES[name]).items() if role != "unk"},
     )
     torch.manual_seed(seed)
     LlamaForCausalLM(config).save_pretrained(folder)

@@ -5,6 +5,7 @@ Prompts, drafts and critiques are untrusted: `<|im_end|>` inside one is text, ne
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -51,8 +52,7 @@ def encode_chat(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
 
 def encode_text(tokenizer: Any, text: str) -> list[int]:
     """Token ids of plain text, none of them special."""
-    stand_ins = _stand_ins(tokenizer, [text])
-    return _encode_masked(tokenizer, _mask(text, stand_ins), stand_ins)
+    return _plain_encode(tokenizer, text, split=True)
 
 
 def end_of_turn(tokenizer: Any) -> int:
@@ -90,12 +90,15 @@ def _render(tokenizer: Any, messages: Sequence[Message], add_generation_prompt: 
     return rendered
 
 
+def _special_strings(tokenizer: Any) -> list[str]:
+    special = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
+    return sorted(special | set(tokenizer.all_special_tokens), key=len, reverse=True)
+
+
 def _stand_ins(tokenizer: Any, texts: Sequence[str]) -> dict[str, str]:
     """A free private-use character for every special-token string that occurs in the texts, longest first."""
-    special = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
-    special |= set(tokenizer.all_special_tokens)
     whole = "\0".join(texts)
-    found = sorted((token for token in special if token in whole), key=len, reverse=True)
+    found = [token for token in _special_strings(tokenizer) if token in whole]
     free = (chr(code) for code in _STAND_INS if chr(code) not in whole)
     return dict(zip(found, free, strict=False))
 
@@ -107,17 +110,24 @@ def _mask(text: str, stand_ins: dict[str, str]) -> str:
 
 
 def _encode_masked(tokenizer: Any, text: str, stand_ins: dict[str, str]) -> list[int]:
-    """Encode pieces between stand-ins as usual, and each stand-in as the plain letters of its token."""
-    tokens = {stand_in: token for token, stand_in in stand_ins.items()}
+    """Encode the rendered chat as usual, but a stretch with stand-ins, between two special tokens, as plain text.
+
+    A stretch is encoded whole: some tokenizers put a space before the first word of whatever they encode.
+    """
+    if not stand_ins:
+        return _plain_encode(tokenizer, text)
     ids: list[int] = []
-    piece = ""
-    for character in text if tokens else ():
-        if character in tokens:
-            ids += _plain_encode(tokenizer, piece) + _plain_encode(tokenizer, tokens[character], split=True)
-            piece = ""
+    usual = ""
+    for stretch in re.split("(" + "|".join(map(re.escape, _special_strings(tokenizer))) + ")", text):
+        plain = stretch
+        for token, stand_in in stand_ins.items():
+            plain = plain.replace(stand_in, token)
+        if plain == stretch:
+            usual += stretch
         else:
-            piece += character
-    return ids + _plain_encode(tokenizer, piece if tokens else text)
+            ids += _plain_encode(tokenizer, usual) + _plain_encode(tokenizer, plain, split=True)
+            usual = ""
+    return ids + _plain_encode(tokenizer, usual)
 
 
 def _plain_encode(tokenizer: Any, text: str, split: bool = False) -> list[int]:

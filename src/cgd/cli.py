@@ -98,9 +98,10 @@ def main() -> None:
     except CgdError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("interrupted: everything generated is stored; the same command continues", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == 130:  # typer's own answer to an interrupt, which says nothing
+            print("interrupted: everything generated is stored; the same command continues", file=sys.stderr)
+        raise
 
 
 if __name__ == "__main__":

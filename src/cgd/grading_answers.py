@@ -128,7 +128,11 @@ def any_answer(text: str, kind: Literal["math", "text"]) -> str | None:
     last = max([*formulas[-1:], *list(_SOME_NUMBER.finditer(tail))[-1:]], key=re.Match.end, default=None)
     if last is None:
         return None
-    return last[0] if last.re is _SOME_NUMBER else _inside(last)
+    if last.re is _SOME_NUMBER:
+        return last[0]
+    formula = _inside(last)
+    is_chain = formula.count("=") > 1 and "," not in formula  # a = b = c states c
+    return formula.rpartition("=")[2] if is_chain else formula
 
 
 def tidy(text: str) -> str:
@@ -161,7 +165,7 @@ def _last_statement(text: str) -> tuple[int, str] | None:
 
 
 def _inside(formula: re.Match[str]) -> str:
-    return next(group for group in formula.groups() if group is not None).strip()
+    return next(group for group in formula.groups() if group is not None).strip(" \n\t.,;")
 
 
 def _without_prose(answer: str) -> str:

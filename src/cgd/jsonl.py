@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from cgd.errors import UserError
 
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+
 
 def expand_path(path: str) -> Path:
     """A path with `$NAME` and `~` filled in.
 
     Raises:
-        UserError: an environment variable in it is not set.
+        UserError: an environment variable in it is not set, or there is no such home folder.
     """
-    expanded = Path(os.path.expandvars(path)).expanduser()
+    try:
+        expanded = Path(os.path.expandvars(path)).expanduser()
+    except RuntimeError as error:
+        raise UserError(f"path {path!r} names a home folder that there is none of") from error
     if "$" in str(expanded):
         raise UserError(f"path {path!r} names an environment variable that is not set")
     return expanded
@@ -67,6 +73,10 @@ def _parse(line: str, where: str) -> dict[str, Any]:
         row = json.loads(line)
     except json.JSONDecodeError as error:
         raise UserError(f"{where}: not JSON: {error.msg} at column {error.colno}") from None
+    except (ValueError, RecursionError) as error:  # a number of too many digits, too deep a nesting
+        raise UserError(f"{where}: not JSON that can be read: {error}") from None
     if not isinstance(row, dict):
         raise UserError(f"{where}: each line must be a JSON object, got {type(row).__name__}")
+    if "\\u" in line and _LONE_SURROGATE.search(json.dumps(row, ensure_ascii=False)):
+        raise UserError(f"{where}: holds half a surrogate pair (one of \\ud800 to \\udfff), which is no character")
     return row

@@ -37,6 +37,11 @@ BUILT_IN = {
     )
 }
 _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")
+_COMMIT = re.compile(r"^[0-9a-f]{40}$")
+_IDENTIFYING_NAMES = (
+    *("config.json", "chat_template.jinja", "chat_template.json", "tokenizer_config.json", "tokenizer.json"),
+    *("tokenizer.model", "vocab.json", "merges.txt", "added_tokens.json", "special_tokens_map.json"),
+)
 _HUB_FILES = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]
 
 
@@ -69,10 +74,10 @@ def weights_hash(folder: Path) -> str:
 
     A hub snapshot is known by its commit. Hashes of unchanged files (size and time) are remembered in the cache.
     """
-    if folder.resolve().parent.name == "snapshots":
+    if folder.resolve().parent.name == "snapshots" and _COMMIT.match(folder.resolve().name):
         return folder.resolve().name
     remembered = cache_folder() / "hashes.json"
-    known: dict[str, str] = json.loads(remembered.read_text()) if remembered.is_file() else {}
+    known = _read_hashes(remembered)
     digest = hashlib.sha256()
     fresh = dict(known)
     for file in sorted(_identifying_files(folder)):
@@ -108,17 +113,27 @@ def quiet_libraries() -> None:
 
 def _identifying_files(folder: Path) -> Iterator[Path]:
     yield from folder.glob("*.safetensors")
-    for name in ("config.json", "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "chat_template.jinja"):
+    for name in _IDENTIFYING_NAMES:
         if (folder / name).is_file():
             yield folder / name
+
+
+def _read_hashes(remembered: Path) -> dict[str, str]:
+    try:
+        known = json.loads(remembered.read_text())
+    except (OSError, ValueError):  # absent or damaged: only a memory, made again
+        return {}
+    return known if isinstance(known, dict) else {}
 
 
 def _hub_folder(name: str, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=_HUB_FILES, local_files_only=True))
-    except Exception:  # not in the local cache, or not all of it: ask the hub
+        folder = Path(snapshot_download(name, revision=revision, allow_patterns=_HUB_FILES, local_files_only=True))
+        if any(folder.glob("*.safetensors")):
+            return folder
+    except Exception:  # not in the local cache: ask the hub
         pass
     try:
         folder = Path(snapshot_download(name, revision=revision, allow_patterns=_HUB_FILES))

@@ -23,6 +23,7 @@ from cgd.generation import critique, draft, refine
 from cgd.generation.collect import collect
 from cgd.models import model_folder, weights_hash
 from cgd.plugins import Backend, Objective, build_backend, build_objective, build_task
+from cgd.prompts import render
 from cgd.records import Prompt, Record, Request
 from cgd.report.html import write_html
 from cgd.report.markdown import write_markdown
@@ -65,13 +66,14 @@ def resolve(recipe: Recipe) -> Resolved:
     """Build every plug-in of a recipe, which validates all options.
 
     Raises:
-        UserError: a wrong plug-in name or option, or a teacher is needed and there is none.
+        UserError: a wrong plug-in name or option, a faulty prompt file, or a teacher is needed and there is none.
     """
     objectives = {arm.name: build_objective(arm.objective, arm.options) for arm in recipe.arms}
     needs = frozenset[str]().union(*(objective.needs for objective in objectives.values()))
     taught = sorted(name for name, objective in objectives.items() if objective.needs & {"critique", "refinement"})
     if taught and recipe.teacher is None:
         raise UserError(f"arms {', '.join(taught)} learn from a teacher, and the recipe has no [teacher] section")
+    _check_prompt_files(recipe)
     build_task(recipe.data.task, recipe.data.options)
     for task in recipe.evaluation.tasks:
         build_task(task.task, task.options)
@@ -98,9 +100,12 @@ def run(recipe: Recipe, runs: Path, *, accept_changes: bool = False, command: Se
     """
     resolved = resolve(recipe)
     prompts = choose_prompts(recipe)
+    # Weights that are not there are refused before there is a run folder.
+    model_folder(recipe.student.model, recipe.student.options.get("revision"))
+    models = _models(recipe, resolved)
     with open_run(runs / recipe.name, recipe, accept_changes=accept_changes, command=command) as folder:
         _check_before_spending(folder, recipe, resolved, prompts)
-        folder.manifest["models"] = _models(recipe, resolved)
+        folder.manifest["models"] = models
         folder.save_manifest()
         folder.store.add_prompts([*prompts.training, *(p for test in prompts.evaluation.values() for p in test)])
         records, made = _make_records(folder, recipe, resolved, prompts.training)
@@ -111,6 +116,14 @@ def run(recipe: Recipe, runs: Path, *, accept_changes: bool = False, command: Se
         made += _evaluate(folder, recipe, prompts)
         summary = _finish(folder, recipe, made)
     return RunResult(folder.path, made, summary)
+
+
+def _check_prompt_files(recipe: Recipe) -> None:
+    """Fill the user's own templates once, so that a fault shows before anything is generated."""
+    known = {"prompt": "", "draft": ""}
+    for template, values in ((recipe.critique.prompt, known), (recipe.refinement.prompt, known | {"critique": ""})):
+        if template:
+            render(template, **values)
 
 
 def _checkpoint_backend(recipe: Recipe, model: str) -> Backend:

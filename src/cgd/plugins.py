@@ -78,7 +78,7 @@ def load(kind: Kind, name: str) -> ModuleType:
     Raises:
         UserError: no such plug-in (with the allowed names), or a package it needs is not installed.
     """
-    if "." not in name and name not in available(kind):
+    if name.startswith(".") or ("." not in name and name not in available(kind)):
         allowed = ", ".join(available(kind))
         raise UserError(f"no plug-in {name!r} in {kind}; allowed: {allowed}, or the dotted name of your own module")
     dotted = name if "." in name else f"cgd.{kind}.{name}"

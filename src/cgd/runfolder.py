@@ -24,6 +24,7 @@ from cgd.store import Store
 _PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "math-verify", "numpy", "scipy")
 # The first stage that a changed section of the recipe redoes.
 _REDONE_FROM = {
+    "max_failed_share": "report",
     "seed": "data",
     "data": "data",
     "student": "draft",
@@ -107,11 +108,17 @@ def open_run(path: Path, recipe: Recipe, *, accept_changes: bool, command: Seque
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """A JSON object from a file; None where there is no such file."""
+    """A JSON object from a file; None where there is no such file.
+
+    Raises:
+        UserError: the file holds something else.
+    """
     try:
         value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
+    except ValueError as error:
+        raise UserError(f"{path} is not valid JSON: {error}; mend it, or remove it to begin anew") from error
     return value
 
 
@@ -132,8 +139,10 @@ def _take_lock(path: Path) -> IO[str]:
 
 def _describe_changes(path: Path, saved: Mapping[str, Any], resolved: Mapping[str, Any]) -> str:
     old, new = flatten(saved), flatten(resolved)
-    changed = [key for key in sorted(old | new) if old.get(key) != new.get(key)]
-    lines = [f"  {key}: {old.get(key, 'absent')!r} -> {new.get(key, 'absent')!r}" for key in changed]
+    # As text, so that an absent key differs from one that is None.
+    before, after = ({key: repr(value) for key, value in leaves.items()} for leaves in (old, new))
+    changed = [key for key in sorted(old | new) if before.get(key) != after.get(key)]
+    lines = [f"  {key}: {before.get(key, 'absent')} -> {after.get(key, 'absent')}" for key in changed]
     first = min((_REDONE_FROM.get(key.split(".")[0], "data") for key in changed), key=_STAGES.index)
     redone = ", ".join(_STAGES[_STAGES.index(first) :])
     return "\n".join(

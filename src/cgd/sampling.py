@@ -110,7 +110,7 @@ def _commit(
 def _judge(stage: str, reply: Reply) -> tuple[Reply, State, str | None]:
     """State and parsed text of a raw reply; no text under the stage's rule = a failed row with its raw text."""
     if reply.text is None:
-        return reply, "failed", None
+        return replace(reply, error=encodable(reply.error or "")), "failed", None
     reply = replace(reply, text=encodable(reply.text))
     text = parse_reply(stage, reply.text or "")
     if text is None:
@@ -120,7 +120,7 @@ def _judge(stage: str, reply: Reply) -> tuple[Reply, State, str | None]:
 
 def _stop_if_too_many_failed(title: str, replies: Sequence[StoredReply], total: int, max_failed_share: float) -> None:
     failed = [reply for reply in replies if reply.state == "failed"]
-    if len(failed) > max_failed_share * total:
+    if failed and len(failed) / total > max_failed_share:  # 0.29 * 100 would be less than 29
         classes = Counter(reply.error_class for reply in failed).most_common(3)
         raise StoppedError(
             f"{title}: {len(failed)} of {total} rows failed ({', '.join(f'{n} {name}' for name, n in classes)}), more "

@@ -119,8 +119,17 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """All statements inside become durable together, or not at all."""
-        self._db.execute("BEGIN IMMEDIATE")
+        """All statements inside become durable together, or not at all.
+
+        Raises:
+            UserError: another process holds the database.
+        """
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            raise UserError(
+                f"can't write to the run store {self.path}: {error}. Is another process using it?"
+            ) from error
         try:
             yield self._db
         except BaseException:

@@ -43,7 +43,11 @@ def break_special_tokens(text: str) -> tuple[str, int]:
     Returns:
         The text that is safe to send to a server that tokenises itself, and how many strings were broken.
     """
-    return _SPECIAL_SHAPES.subn(lambda match: match[0][0] + _WORD_JOINER + match[0][1:], text)
+    broken, found = 0, 1
+    while found:  # again, for one may stand inside another: <|[INST]|>
+        text, found = _SPECIAL_SHAPES.subn(lambda match: match[0][0] + _WORD_JOINER + match[0][1:], text)
+        broken += found
+    return text, broken
 
 
 def encodable(text: str) -> str:

@@ -105,14 +105,14 @@ class HfBackend:
         self._model = None
 
     def _replies(self, requests: Sequence[Request], stopped: Callable[[], bool]) -> Iterator[Reply]:
-        encoded = sorted(
-            ((self._encode(request), request) for request in requests),
-            key=lambda pair: (pair[1].sampling != requests[0].sampling, -len(pair[0])),
-        )
-        for start in range(0, len(encoded), self._options.batch_size):
-            if stopped():
-                return
-            yield from self._batch_or_singles(encoded[start : start + self._options.batch_size])
+        encoded = [(self._encode(request), request) for request in requests]
+        for sampling in dict.fromkeys(request.sampling for request in requests):
+            alike = [pair for pair in encoded if pair[1].sampling == sampling]
+            alike.sort(key=lambda pair: -len(pair[0]))
+            for start in range(0, len(alike), self._options.batch_size):
+                if stopped():
+                    return
+                yield from self._batch_or_singles(alike[start : start + self._options.batch_size])
 
     def _batch_or_singles(self, batch: list[tuple[list[int], Request]]) -> Iterator[Reply]:
         """A batch that fails (out of memory, say) is tried again row by row, so that one bad row costs one row."""

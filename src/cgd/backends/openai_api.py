@@ -7,9 +7,10 @@ import os
 import random
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import aiohttp
+from pydantic import Field
 
 from cgd.config import PositiveInt, Section
 from cgd.errors import UserError
@@ -26,7 +27,7 @@ class Options(Section):
 
     model: str
     """The name the server knows the model by; taken from the section's `model`."""
-    base_url: str
+    base_url: Annotated[str, Field(pattern=r"^https?://")]
     """Up to and with the version, for example `http://localhost:8000/v1`."""
     revision: str | None = None
     """Tells apart servers that serve different weights under one name; goes into every reply's key."""
@@ -34,7 +35,7 @@ class Options(Section):
     """Name of the environment variable that holds the key; no key is sent where absent."""
     concurrency: PositiveInt = 8
     """Requests in flight."""
-    timeout_s: float = 600.0
+    timeout_s: float = Field(600.0, gt=0)
     """Longest wait for one reply, in seconds."""
     tries: PositiveInt = 5
     """Times a request is sent before its row counts as failed; only what can succeed is sent again."""
@@ -71,9 +72,11 @@ class OpenAIBackend:
         Raises:
             UserError: the server refuses the model or the key; replies that had arrived are yielded first.
         """
-        slots = asyncio.Semaphore(self._options.concurrency)
+        headers, slots = self._headers(), asyncio.Semaphore(self._options.concurrency)
         timeout = aiohttp.ClientTimeout(total=self._options.timeout_s)
-        async with aiohttp.ClientSession(headers=self._headers(), timeout=timeout) as session:
+        # The library's own limit is 100 connections.
+        connector = aiohttp.TCPConnector(limit=self._options.concurrency)
+        async with aiohttp.ClientSession(headers=headers, timeout=timeout, connector=connector) as session:
             tasks = [asyncio.create_task(self._reply(session, slots, request)) for request in requests]
             try:
                 for finished in asyncio.as_completed(tasks):
@@ -90,11 +93,16 @@ class OpenAIBackend:
 
     def _headers(self) -> dict[str, str]:
         name = self._options.api_key_env
-        if name is None:
-            return {}
-        if not os.environ.get(name):
+        if name and not self._key():
             raise UserError(f"environment variable {name} (options.api_key_env) is not set: it must hold the API key")
-        return {"Authorization": f"Bearer {os.environ[name]}"}
+        return {"Authorization": f"Bearer {self._key()}"} if name else {}
+
+    def _key(self) -> str:
+        return os.environ.get(self._options.api_key_env or "", "")
+
+    def _without_key(self, text: str) -> str:
+        """Servers repeat a refused key in their errors; what is stored or shown must not."""
+        return text.replace(self._key(), "***") if self._key() else text
 
     async def _reply(self, session: aiohttp.ClientSession, slots: asyncio.Semaphore, request: Request) -> Reply:
         """One reply, tried again with growing, jittered pauses while the failure is transient."""
@@ -114,23 +122,26 @@ class OpenAIBackend:
         try:
             async with session.post(url, json=self._body(request)) as response:
                 if response.status != 200:
-                    return self._failure(request, response.status, await response.text(), response.headers, backoff)
+                    body = await response.text(errors="replace")
+                    return self._failure(request, response.status, body, response.headers, backoff)
                 return _parse(request, await response.json(), time.perf_counter() - started), None
         except (aiohttp.ClientError, TimeoutError) as error:
-            reply = Reply(request.key, error_class=type(error).__name__, error=f"{url}: {error or 'timed out'}")
-            return reply, backoff
-        except (KeyError, IndexError, TypeError, ValueError) as error:
-            return Reply(request.key, error_class="BadReply", error=f"{url}: {type(error).__name__}: {error}"), None
+            return self._failed(request, type(error).__name__, f"{url}: {str(error) or 'timed out'}"), backoff
+        except (AttributeError, KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
+            return self._failed(request, "BadReply", f"{url}: {type(error).__name__}: {error}"), None
 
     def _failure(
         self, request: Request, status: int, body: str, headers: Mapping[str, str], backoff: float
     ) -> tuple[Reply, float | None]:
-        message = f"{self._options.base_url} answered {status}: {body[:500]}"
+        message = f"{self._options.base_url} answered {status}: {self._without_key(body)[:500]}"
         if status in _REFUSED:
             raise _Refused(f"{message}\nCheck base_url, model and api_key_env of this backend")
         asked = headers.get("Retry-After", "")
-        pause = float(asked) if asked.isdigit() else backoff
-        return Reply(request.key, error_class=f"Http{status}", error=message), pause if status in _TRANSIENT else None
+        pause = float(asked) if asked.isdecimal() else backoff
+        return self._failed(request, f"Http{status}", message), pause if status in _TRANSIENT else None
+
+    def _failed(self, request: Request, error_class: str, message: str) -> Reply:
+        return Reply(request.key, error_class=error_class, error=self._without_key(message))
 
     def _body(self, request: Request) -> dict[str, Any]:
         sampling = request.sampling

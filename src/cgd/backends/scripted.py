@@ -64,7 +64,7 @@ class ScriptedBackend:
             raise UserError(f"scripted backend: no text for stage {request.stage!r} in options.replies")
         try:
             return self._replies[request.stage].format(**values)
-        except (KeyError, IndexError, ValueError) as error:
+        except (KeyError, IndexError, ValueError, AttributeError, TypeError) as error:
             raise UserError(
                 f"scripted backend: text of stage {request.stage!r} can't be filled: {error}; "
                 f"values: {', '.join(values)}"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from jinja2 import StrictUndefined, Template, TemplateError
+from jinja2 import StrictUndefined, Template
 from jinja2.sandbox import SandboxedEnvironment
 
 from cgd.errors import UserError
@@ -19,14 +19,18 @@ _ENVIRONMENT = SandboxedEnvironment(undefined=StrictUndefined, autoescape=False,
 
 
 def render(template: str, **values: str | None) -> str:
-    """Fill a packaged template (`critique.jinja`) or the user's own (a path); outer white space is cut.
+    """Fill a packaged template (`critique.jinja`) or the user's own (a path).
+
+    White space before the template and after the result is cut; a value that comes first stays as it is.
 
     Raises:
         UserError: no such file, or the template is faulty or asks for a value that there is none of.
     """
     try:
-        return _template(template).render(values).strip()
-    except TemplateError as error:
+        return _template(template).render(values).rstrip()
+    except UserError:
+        raise
+    except Exception as error:  # a template's expressions raise what they like
         raise UserError(f"prompt file {template}: {error}; values it may use: {', '.join(sorted(values))}") from error
 
 
@@ -62,12 +66,12 @@ def student_context(
 
 @cache
 def _template(name: str) -> Template:
-    return _ENVIRONMENT.from_string(_source(name))
+    return _ENVIRONMENT.from_string(_source(name).lstrip())
 
 
 def _source(name: str) -> str:
     path = _FOLDER / name if (_FOLDER / name).is_file() else Path(name)
     try:
         return path.read_text(encoding="utf-8")
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"can't read prompt file {name}: {error}") from error

@@ -66,7 +66,7 @@ class Jsonl:
         for number, row in read_rows(path)[:n]:
             where = f"{path}:{number}"
             prompt = self._prompt(row, number, where)
-            for what, value in (("prompt", repr(prompt.messages)), ("id", prompt.id.partition("#")[0])):
+            for what, value in (("prompt", repr(prompt.messages)), ("id", prompt.id.rpartition("#")[0])):
                 if (what, value) in first_seen:
                     raise UserError(f"{where}: the {what} of line {first_seen[what, value]} again; remove one of them")
                 first_seen[what, value] = number
@@ -101,6 +101,8 @@ def _messages(row: Mapping[str, Any], field: str, where: str) -> list[Message]:
             )
     if not value or value[-1]["role"] != "user":
         raise UserError(f"{where}: the last message of {field!r} must be the user's")
+    if not value[-1]["content"].strip():
+        raise UserError(f"{where}: the last message of {field!r} is empty")
     return [{"role": message["role"], "content": message["content"]} for message in value]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -42,5 +43,7 @@ def publish(scratch: Path, folder: Path, key: str, left_out: Sequence[str], info
     (scratch / _STAMP).write_text(json.dumps({"key": key, "left_out": list(left_out), "info": dict(info)}))
     old = read_stamp(folder)
     if folder.exists():
-        folder.rename(folder.with_name(f"{folder.name}.replaced-{old.key[:8] if old else 'unknown'}"))
+        aside = folder.with_name(f"{folder.name}.replaced-{old.key[:8] if old else 'unknown'}")
+        shutil.rmtree(aside, ignore_errors=True)  # the same key: the same checkpoint, replaced once before
+        folder.rename(aside)
     scratch.rename(folder)

@@ -43,9 +43,7 @@ def encode_example(tokenizer: Any, example: Example) -> EncodedRow:
         UserError: the tokenizer does not give the target back (it would teach another text).
     """
     context_ids = encode_chat(tokenizer, example.context)
-    target = example.target
-    if generation_prompt(tokenizer).rstrip().endswith(_THINK):
-        target = target.removeprefix(_THINK).lstrip("\n")
+    target = _without_open_block(example.target, generation_prompt(tokenizer))
     target_ids = encode_text(tokenizer, target)
     decoded = tokenizer.decode(target_ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
     if _canonical(decoded) != _canonical(target):
@@ -88,6 +86,14 @@ def encode_arms(
         )
     kept = {arm: [row for i, row in enumerate(rows) if i not in too_long] for arm, rows in encoded.items()}
     return kept, too_long
+
+
+def _without_open_block(target: str, before: str) -> str:
+    """The target without the opening tag (and the line break after it) with which the text before it ends."""
+    if not before.rstrip().endswith(_THINK):
+        return target
+    opening = before[before.rindex(_THINK) :]
+    return target.removeprefix(opening if target.startswith(opening) else _THINK)
 
 
 def _canonical(text: str) -> str:

@@ -98,7 +98,7 @@ def _arguments(out: Path, config: TrainingConfig, seed: int, steps: int) -> Any:
         gradient_accumulation_steps=max(1, config.batch_size // (micro * processes)),
         learning_rate=config.learning_rate,
         lr_scheduler_type=config.schedule,
-        warmup_steps=math.ceil(config.warmup_ratio * steps),
+        warmup_steps=min(math.ceil(config.warmup_ratio * steps), steps - 1),  # a warm-up begins at zero
         weight_decay=config.weight_decay,
         max_grad_norm=config.max_grad_norm,
         max_length=None,  # rows are already encoded and measured; TRL must not cut them
@@ -108,6 +108,7 @@ def _arguments(out: Path, config: TrainingConfig, seed: int, steps: int) -> Any:
         data_seed=seed,
         logging_steps=1,
         save_strategy="no",
+        use_cache=True,  # ends up in the saved config.json; the training itself runs without a cache
         report_to="none",
         dataloader_pin_memory=False,
     )
