@@ -22,6 +22,7 @@ from cgd.config import (
     validate,
 )
 from cgd.errors import UserError
+from cgd.recipe import load_recipe
 from tests.builders import make_recipe
 
 LEAST: dict[str, Any] = {
@@ -226,3 +227,9 @@ def test_checkpoints_run_as_the_student_does_unless_the_recipe_says_otherwise(
     """Options of one backend mean nothing to another: they are inherited only where the backend is the same."""
     student = {"model": "m", "options": {"batch_size": 4}}
     assert make_recipe(student=student, evaluation=evaluation).checkpoint_backend == expected
+
+
+@pytest.mark.parametrize("override", ["data.n=true", "seed=1.5", 'training.gradient_checkpointing="off"'])
+def test_a_boolean_or_number_of_another_type_is_refused_not_converted(override: str) -> None:
+    with pytest.raises(UserError, match=override.partition("=")[0].replace(".", r"\.")):
+        load_recipe(["configs/quickstart.toml"], [override])

@@ -157,3 +157,7 @@ def test_every_text_can_be_stored_afterwards_and_a_good_one_is_unchanged(text: s
         before == after or (after == "?" and "\ud800" <= before <= "\udfff")
         for before, after in zip(text, stored, strict=True)
     )
+
+
+def test_a_think_block_that_never_ends_leaves_no_text() -> None:
+    assert parse_reply("critique", "<think>the draft seems") is None

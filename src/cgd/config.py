@@ -6,12 +6,12 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError, model_validator
 
 from cgd.errors import UserError
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
-PositiveInt = Annotated[int, Field(ge=1)]
+PositiveInt = Annotated[int, Field(ge=1, strict=True)]
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -155,7 +155,7 @@ class TrainingConfig(Section):
     """AdamW weight decay."""
     max_grad_norm: float = Field(1.0, gt=0)
     """Gradients are clipped to this norm."""
-    seeds: tuple[int, ...] = (0,)
+    seeds: tuple[StrictInt, ...] = (0,)
     """One student is trained for each arm and seed."""
     max_length: PositiveInt = 2048
     """Longest row in tokens, context and target; longer rows are left out, never cut."""
@@ -167,7 +167,7 @@ class TrainingConfig(Section):
     """Scale of the adapter (`method = "lora"`)."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Arithmetic of training; bfloat16 wants a GPU that has it."""
-    gradient_checkpointing: bool = False
+    gradient_checkpointing: StrictBool = False
     """Trade time for memory."""
 
     @model_validator(mode="after")
@@ -216,7 +216,7 @@ class EvaluationConfig(Decoding):
 class ReportConfig(Section):
     """What the report shows."""
 
-    examples: int = Field(10, ge=0)
+    examples: int = Field(10, ge=0, strict=True)
     """Example records printed in full."""
 
 
@@ -225,7 +225,7 @@ class Recipe(Section):
 
     name: Name
     """Name of the run: its folder is `runs/<name>`; the recipe file's stem where absent."""
-    seed: int = 0
+    seed: StrictInt = 0
     """Seed of data choice and generation."""
     max_failed_share: float = Field(0.1, ge=0, le=1)
     """A stage stops the run, resumably, where more than this share of its rows failed."""

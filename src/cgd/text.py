@@ -29,6 +29,8 @@ def parse_reply(stage: str, raw: str) -> str | None:
     answer = _THINK.sub("", raw)
     if "</think>" in answer:  # the template itself had opened the block
         answer = answer.rpartition("</think>")[2]
+    if "<think>" in answer:  # never closed: the answer was not reached
+        return None
     return _LEADING_TALK.sub("", answer.strip()).strip() or None
 
 

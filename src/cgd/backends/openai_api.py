@@ -27,8 +27,8 @@ class Options(Section):
 
     model: str
     """The name the server knows the model by; taken from the section's `model`."""
-    base_url: Annotated[str, Field(pattern=r"^https?://")]
-    """Up to and with the version, for example `http://localhost:8000/v1`."""
+    base_url: Annotated[str, Field(pattern=r"^https?://[^@]+$")]
+    """Up to and with the version, for example `http://localhost:8000/v1`; no user or password in it."""
     revision: str | None = None
     """Tells apart servers that serve different weights under one name; goes into every reply's key."""
     api_key_env: str | None = None
