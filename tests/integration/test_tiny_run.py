@@ -203,11 +203,21 @@ def test_an_arm_that_is_taken_out_disappears_from_the_summary_but_not_from_the_d
     assert result.made == 0
     assert list(result.summary["arms"]) == ["base", "cgd"] and list(result.summary["paired"]) == ["cgd-base"]
     assert [row["arm"] for row in result.summary["training"]] == ["cgd"]
+    assert query(runs / "tiny", "SELECT DISTINCT arm FROM predictions ORDER BY arm") == [("base",), ("cgd",)]
     assert not any(name.startswith("checkpoints/") for name in changed(before, times(runs / "tiny")))
     report = (runs / "tiny" / "report" / "report.md").read_text()
     assert "cgd" in report and "sft" not in report
     again = pipeline.run(load_recipe([recipe_file]), runs, accept_changes=True)
     assert (again.made, list(again.summary["arms"])) == (0, ["base", "cgd", "sft"])
+
+
+def test_a_second_seed_trains_one_more_student_an_arm_and_can_be_taken_out_again(runs: Path, recipe_file: Path) -> None:
+    result = pipeline.run(recipe_with(recipe_file, "training.seeds=[0, 1]"), runs, accept_changes=True)
+    assert result.made == 2 + 2 * (6 + 6)
+    assert {name: arm["seeds"] for name, arm in result.summary["arms"].items()} == {"base": 1, "cgd": 2, "sft": 2}
+    again = pipeline.run(load_recipe([recipe_file]), runs, accept_changes=True)
+    assert again.made == 0
+    assert {name: arm["seeds"] for name, arm in again.summary["arms"].items()} == {"base": 1, "cgd": 1, "sft": 1}
 
 
 def test_other_training_settings_train_again_and_keep_the_old_checkpoints(runs: Path, recipe_file: Path) -> None:
