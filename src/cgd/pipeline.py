@@ -30,7 +30,7 @@ from cgd.report.markdown import write_markdown
 from cgd.runfolder import RunFolder, open_run, read_json
 from cgd.sampling import sample
 from cgd.store import Drop
-from cgd.training.checkpoint import checkpoint_key, publish, read_stamp
+from cgd.training.checkpoint import checkpoint_key, find, publish, read_stamp
 from cgd.training.completion_only import encode_arms
 from cgd.training.sft import train
 
@@ -234,9 +234,8 @@ def _train_missing(
     trained = 0
     for (arm, seed), key in keys.items():
         out = folder.checkpoint(arm, seed)
-        stamp = read_stamp(out)
         # Another arm's long rows are left out here too, so they count although this arm's key is the same.
-        if stamp is not None and stamp.key == key and stamp.left_out == ids:
+        if find(out, key, ids):
             continue
         scratch = out.with_name(f"{out.name}.partial")
         info = train(encoded[arm], student, scratch, config, seed, f"train {arm} seed {seed}")

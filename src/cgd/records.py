@@ -142,7 +142,7 @@ def content_hash(value: Any) -> str:
     return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def make_request(
+def make_request(  # noqa: PLR0913 - every argument is one part of the key
     stage: Stage,
     record: Record,
     messages: Sequence[Message],

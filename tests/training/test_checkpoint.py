@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cgd.config import TrainingConfig
-from cgd.training.checkpoint import Stamp, checkpoint_key, publish, read_stamp
+from cgd.training.checkpoint import Stamp, checkpoint_key, find, publish, read_stamp
 
 KEY = checkpoint_key("rows", TrainingConfig(), 0, "student")
 
@@ -93,3 +93,21 @@ def test_half_a_folder_in_the_way_is_kept_too(tmp_path: Path) -> None:
     publish(finished(tmp_path / "seed0.partial", "new"), folder, "3" * 64, [], {})
     assert (tmp_path / "seed0.replaced-unknown" / "model.safetensors").read_text() == "of unknown origin"
     assert read_stamp(folder) == Stamp("3" * 64, [], {})
+
+
+def test_a_checkpoint_that_was_replaced_is_found_and_put_back(tmp_path: Path) -> None:
+    folder, scratch = tmp_path / "seed0", tmp_path / "seed0.partial"
+    for weights in ("1", "2"):
+        publish(finished(scratch, weights), folder, weights * 64, [], {"rows": 8})
+    assert find(folder, "1" * 64, []) == Stamp("1" * 64, [], {"rows": 8})
+    assert (folder / "model.safetensors").read_text() == "1"
+    assert (tmp_path / "seed0.replaced-22222222" / "model.safetensors").read_text() == "2"
+
+
+def test_a_checkpoint_trained_on_other_rows_is_not_found(tmp_path: Path) -> None:
+    """The same key, but row `a` was left out then, and is not now."""
+    folder = tmp_path / "seed0"
+    publish(finished(tmp_path / "seed0.partial", "w"), folder, "1" * 64, ["a"], {})
+    assert find(folder, "1" * 64, []) is None
+    assert find(folder, "1" * 64, ["a"]) is not None
+    assert find(folder, "2" * 64, ["a"]) is None

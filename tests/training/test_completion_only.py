@@ -48,7 +48,13 @@ def example_of(tokenizer: Tokenizer, record: Record, objective: str) -> Example:
 
 
 def given_back(tokenizer: Tokenizer, target: str) -> str:
-    """The target as a SentencePiece tokenizer with a leading space gives it back: that space is gone."""
+    """The target as the labels give it back.
+
+    A SentencePiece tokenizer with a leading space has lost that space; where the template opens a think block, a
+    target without reasoning has closed it first.
+    """
+    if "<think>" in tokenizer.family.generation_prompt and "</think>" not in target:
+        return f"</think>\n\n{target}"
     return target.removeprefix(" ") if tokenizer.family.leading_space else target
 
 
@@ -128,7 +134,9 @@ def test_a_think_block_in_the_draft_survives_too(tokenizer: Tokenizer) -> None:
 
 
 def test_an_empty_target_teaches_to_stop_at_once(tokenizer: Tokenizer) -> None:
-    assert labelled(encode_example(tokenizer.it, Example(user("x"), ""))) == [end_of_turn(tokenizer.it)]
+    labels = labelled(encode_example(tokenizer.it, Example(user("x"), "")))
+    assert tokenizer.tokens(labels) == given_back(tokenizer, "") + tokenizer.family.end_of_turn
+    assert labels[-1] == end_of_turn(tokenizer.it)
 
 
 def test_a_target_that_the_tokenizer_does_not_give_back_is_refused(tokenizer: Tokenizer) -> None:
@@ -141,6 +149,22 @@ def test_a_target_that_the_tokenizer_does_not_give_back_is_refused(tokenizer: To
         assert tokenizer.tokens(encode_example(tokenizer.it, example).input_ids[-8:]).endswith(
             "a▁b" + tokenizer.family.end_of_turn
         )
+
+
+def test_a_target_that_is_not_given_back_is_a_counted_row_left_out_of_all_arms(tokenizer: Tokenizer) -> None:
+    """One of four targets holds a ▁: 0.25 of the rows, left out where the tokenizer is SentencePiece."""
+    good, bad = Example(user("x"), "y"), Example(user("x"), "a▁b")
+    kept, left_out = encode_arms(tokenizer.it, {"a": [good] * 4, "b": [good, bad, good, good]}, 1000, 0.25)
+    lossy = tokenizer.family.sentencepiece
+    assert [len(rows) for rows in kept.values()] == ([3, 3] if lossy else [4, 4])
+    assert left_out == ({1: "the student's tokenizer does not give its target back in arm b"} if lossy else {})
+
+
+def test_a_target_without_reasoning_first_closes_the_block_that_the_template_opens(tokenizer: Tokenizer) -> None:
+    text = tokenizer.tokens(encode_example(tokenizer.it, Example(user("x"), "14")).input_ids)
+    opened = "<think>" in tokenizer.family.generation_prompt
+    assert text.endswith(("<think>\n</think>\n\n14" if opened else "14") + tokenizer.family.end_of_turn)
+    assert text.count("</think>") == opened
 
 
 def test_the_loss_of_a_row_is_the_mean_over_its_target_tokens(student: Path) -> None:
@@ -189,7 +213,7 @@ def test_a_row_of_exactly_the_longest_length_stays(student: Path) -> None:
     row = Example(user("x"), "Answer: 14")
     length = len(encode_example(tokenizer, row).input_ids)
     assert encode_arms(tokenizer, {"a": [row] * 3}, length, 0.0)[1] == {}
-    with pytest.raises(UserError, match=rf"3 of 3 training rows are longer than training.max_length = {length - 1}"):
+    with pytest.raises(UserError, match=rf"^3 of 3 training rows .* longer than training.max_length = {length - 1}"):
         encode_arms(tokenizer, {"a": [row] * 3}, length - 1, 1.0)
 
 
@@ -201,7 +225,7 @@ def test_more_long_rows_than_the_allowed_share_are_refused_with_what_would_help(
     longest = len(encode_example(tokenizer, long).input_ids)
     kept, left_out = encode_arms(tokenizer, arms, 100, 0.25)
     assert len(kept["a"]) == 6 and list(left_out) == [6, 7]
-    with pytest.raises(UserError, match=rf"^2 of 8 .* = 0.2\); the longest has {longest}\."):
+    with pytest.raises(UserError, match=rf"^2 of 8 .* = 0.2 allows.*; the longest row has {longest} tokens"):
         encode_arms(tokenizer, arms, 100, 0.2)
 
 

@@ -38,12 +38,35 @@ def read_stamp(folder: Path) -> Stamp | None:
         return None
 
 
+def find(folder: Path, key: str, left_out: Sequence[str]) -> Stamp | None:
+    """The stamp of the checkpoint with this key, if it stands in its place or was once replaced there.
+
+    One that was replaced is put back, so that going back to an earlier recipe trains nothing again.
+    """
+    for place in (folder, _aside(folder, key)):
+        stamp = read_stamp(place)
+        if stamp is not None and stamp.key == key and stamp.left_out == list(left_out):
+            if place != folder:
+                _set_aside(folder)
+                place.rename(folder)
+            return stamp
+    return None
+
+
 def publish(scratch: Path, folder: Path, key: str, left_out: Sequence[str], info: Mapping[str, Any]) -> None:
     """Stamp a finished checkpoint and move it to its place; one that stood there is kept beside it."""
     (scratch / _STAMP).write_text(json.dumps({"key": key, "left_out": list(left_out), "info": dict(info)}))
-    old = read_stamp(folder)
-    if folder.exists():
-        aside = folder.with_name(f"{folder.name}.replaced-{old.key[:8] if old else 'unknown'}")
-        shutil.rmtree(aside, ignore_errors=True)  # the same key: the same checkpoint, replaced once before
-        folder.rename(aside)
+    _set_aside(folder)
     scratch.rename(folder)
+
+
+def _set_aside(folder: Path) -> None:
+    if folder.exists():
+        stamp = read_stamp(folder)
+        aside = _aside(folder, stamp.key if stamp else "unknown")
+        shutil.rmtree(aside, ignore_errors=True)
+        folder.rename(aside)
+
+
+def _aside(folder: Path, key: str) -> Path:
+    return folder.with_name(f"{folder.name}.replaced-{key[:8]}")
