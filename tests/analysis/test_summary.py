@@ -138,9 +138,9 @@ def test_drops_are_grouped_by_stage_and_reason(store: Store) -> None:
     store.set_drops("dataset", [Drop("a", "leak"), Drop("b", "leak"), Drop("c", "empty")])
     store.set_drops("training", [Drop("d", "too long")])
     assert summarise(store, "", [])["drops"] == [
-        {"stage": "dataset", "reason": "leak", "n": 2},
-        {"stage": "dataset", "reason": "empty", "n": 1},
-        {"stage": "training", "reason": "too long", "n": 1},
+        {"stage": "dataset", "reason": "leak", "n": 2, "first": ["a", "b"]},
+        {"stage": "dataset", "reason": "empty", "n": 1, "first": ["c"]},
+        {"stage": "training", "reason": "too long", "n": 1, "first": ["d"]},
     ]
 
 

@@ -19,6 +19,7 @@ from cgd.store import Store
 _PREDICTIONS = """
 SELECT task, arm, seed, prompt_id, state, completion_tokens, strict, flexible, format FROM predictions
 """
+_LISTED = 10  # ids named in the summary; the store's table `drops` has them all
 _STATES = ("done", "truncated", "failed")
 _GENERATION = """
 SELECT COALESCE(r.state, 'failed') AS state, COALESCE(r.error_class, 'no reply') AS error_class, COUNT(*) AS n,
@@ -98,6 +99,7 @@ def _summarise_arm(rows: Sequence[Row]) -> dict[str, Any]:
         "format_rate": _mean(_item_means(rows, lambda row: row["format"]).values()),
         "unscored": sum(not _failed(row) and row["strict"] is None for row in rows),
         "failed": sum(_failed(row) for row in rows),
+        "truncated": sum(row["state"] == "truncated" for row in rows),
         "mean_tokens": _mean(_item_means(rows, lambda row: row["completion_tokens"]).values()),
     }
 
@@ -147,9 +149,14 @@ def _interval(items: Mapping[str, float]) -> list[float] | None:
 
 
 def _drops(store: Store) -> list[dict[str, Any]]:
-    """Records that no arm trains on, by stage and reason."""
-    rows = store.query("SELECT stage, reason, COUNT(*) AS n FROM drops GROUP BY stage, reason ORDER BY MIN(rowid)")
-    return [dict(row) for row in rows]
+    """Records that no arm trains on, by stage and reason: how many, and the ids of the first ones."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for row in store.query("SELECT stage, reason, record_id FROM drops ORDER BY rowid"):
+        groups.setdefault((row["stage"], row["reason"]), []).append(row["record_id"])
+    return [
+        {"stage": stage, "reason": reason, "n": len(ids), "first": ids[:_LISTED]}
+        for (stage, reason), ids in groups.items()
+    ]
 
 
 def _training(store: Store) -> list[dict[str, Any]]:

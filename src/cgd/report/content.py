@@ -31,7 +31,8 @@ from cgd.store import Store
 HOW_TO_READ = (
     "Strict accuracy counts an answer given in the format that the prompt asks for, flexible accuracy any answer "
     "that can be recovered. Both are over prompts with a verdict: unscored and failed predictions are counted "
-    "beside them and are not taken for wrong. Intervals are 95% intervals over prompts, for the mean over seeds; "
+    "beside them and are not taken for wrong; an answer cut off at max_tokens is graded as it stands. "
+    "Intervals are 95% intervals over prompts, for the mean over seeds; "
     "they do not say how much another training seed would change the numbers."
 )
 

@@ -62,14 +62,15 @@ def accuracy_table(task: str, arms: Mapping[str, Mapping[str, Any]]) -> Table:
             _number(arm["seeds"]),
             _number(arm["unscored"]),
             _number(arm["failed"]),
+            _number(arm["truncated"]),
         )
         for name, arm in arms.items()
     ]
     heads = (
         *("Arm", "Strict accuracy", "95% interval", "Flexible accuracy", "95% interval", "Format followed"),
-        *("Mean output tokens", "Prompts", "Seeds", "Unscored", "Failed"),
+        *("Mean output tokens", "Prompts", "Seeds", "Unscored", "Failed", "Cut off"),
     )
-    return Table(f"Accuracy on {task}", heads, "l" + "r" * 10, rows)
+    return Table(f"Accuracy on {task}", heads, "l" + "r" * 11, rows)
 
 
 def paired_table(task: str, arms: Iterable[str], paired: Mapping[str, Mapping[str, Any]]) -> Table:
@@ -109,8 +110,8 @@ def generation_table(generation: Mapping[str, Mapping[str, Any]]) -> Table:
 
 def drops_table(drops: Sequence[Mapping[str, Any]]) -> Table:
     """Records that no arm trains on, by reason."""
-    rows = [(drop["stage"], drop["reason"], _number(drop["n"])) for drop in drops]
-    return Table("Records left out of training", ("Stage", "Reason", "Records"), "llr", rows)
+    rows = [(drop["stage"], drop["reason"], _number(drop["n"]), ", ".join(drop["first"])) for drop in drops]
+    return Table("Records left out of training", ("Stage", "Reason", "Records", "First ones"), "llrl", rows)
 
 
 def training_table(training: Sequence[Mapping[str, Any]]) -> Table:
