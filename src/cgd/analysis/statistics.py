@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest, norm
 
 CONFIDENCE = 0.95
 RESAMPLES = 10_000
@@ -108,6 +108,8 @@ def mcnemar_p(a_per_item: Sequence[float], b_per_item: Sequence[float]) -> float
     only_a, only_b = int(np.sum(a > b)), int(np.sum(a < b))
     if only_a + only_b == 0:
         return 1.0
+    from scipy.stats import binomtest  # a second of import, which a finished run need not wait for
+
     return float(binomtest(only_a, only_a + only_b, 0.5).pvalue)
 
 
@@ -133,7 +135,7 @@ def _bootstrap_mean(sample: FloatArray) -> Interval:
 
 def _z() -> float:
     """The normal quantile of the confidence level, 1.96 for 95%."""
-    return float(norm.ppf((1 + CONFIDENCE) / 2))
+    return NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
 
 
 def _items(values: Sequence[float]) -> FloatArray:
