@@ -169,7 +169,11 @@ def _make_records(
     """Draft, criticise and refine as far as the arms need; records, and how many replies were made."""
     needs, student, teacher, seed = resolved.needs, resolved.student, resolved.teacher, recipe.seed
     done = Generated([Record(prompt) for prompt in prompts], [], 0)
-    if needs & {"draft", "critique", "refinement"}:
+    wanted = {"draft": {"draft", "critique", "refinement"}, "critique": {"critique", "refinement"}}
+    for stage in ("draft", "critique", "refinement"):
+        if not needs & wanted.get(stage, {stage}):
+            folder.store.set_current(stage, [])  # a stage that the recipe no longer needs has no rows in use
+    if needs & wanted["draft"]:
         requests = draft.requests(prompts, recipe.draft, student.identity, seed)
         done = _generate(folder, recipe, "draft", student, requests, done)
         student.close()

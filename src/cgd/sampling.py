@@ -17,6 +17,7 @@ from cgd.store import Store, StoredReply
 from cgd.text import PARSERS, encodable, parse_reply
 
 _GROUP = 128  # most replies of one commit
+_GATHER_S = 0.01  # a batch's replies arrive together: wait for them, so that they are committed together
 
 
 class Sampled(NamedTuple):
@@ -80,6 +81,7 @@ async def _generate(store: Store, backend: Backend, pending: Sequence[Request], 
     try:
         while open_ended:
             group = [await queue.get()]
+            await asyncio.sleep(_GATHER_S)
             while not queue.empty() and len(group) < _GROUP:
                 group.append(queue.get_nowait())
             open_ended = None not in group

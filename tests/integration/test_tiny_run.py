@@ -211,6 +211,16 @@ def test_an_arm_that_is_taken_out_disappears_from_the_summary_but_not_from_the_d
     assert (again.made, list(again.summary["arms"])) == (0, ["base", "cgd", "sft"])
 
 
+def test_stages_that_no_arm_needs_any_more_are_not_counted_but_keep_their_rows(runs: Path, recipe_file: Path) -> None:
+    plain = recipe_with(recipe_file, 'arms=[{name = "sft", objective = "sft"}]')
+    result = pipeline.run(plain, runs, accept_changes=True)
+    assert (result.made, result.summary["generation"]) == (0, {})
+    kept = query(runs / "tiny", "SELECT COUNT(*) FROM replies WHERE stage IN ('draft', 'critique', 'refinement')")
+    assert kept == [(24,)]
+    again = pipeline.run(load_recipe([recipe_file]), runs, accept_changes=True)
+    assert (again.made, list(again.summary["generation"])) == (0, ["draft", "critique", "refinement"])
+
+
 def test_a_second_seed_trains_one_more_student_an_arm_and_can_be_taken_out_again(runs: Path, recipe_file: Path) -> None:
     result = pipeline.run(recipe_with(recipe_file, "training.seeds=[0, 1]"), runs, accept_changes=True)
     assert result.made == 2 + 2 * (6 + 6)
