@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from cgd.errors import StoppedError, UserError
 from cgd.plugins import Backend, build_backend
-from cgd.records import Record, Reply, Request, Stage
-from cgd.sampling import Sampled, sample
+from cgd.records import Grade, Record, Reply, Request, Stage
+from cgd.sampling import Reparsed, Sampled, reparse, sample
 from cgd.store import Store
+from cgd.text import PARSERS
 from tests.builders import ask, make_prompts
 
 Answer = Callable[[Request], Reply]
@@ -343,3 +344,66 @@ def test_the_order_of_arrival_does_not_matter(store: Store) -> None:
     requests = make_requests(store, 5)
     sampled = run(store, Backwards(right), requests)
     assert {key: reply.text for key, reply in sampled.replies.items()} == {r.key: r.record.prompt.id for r in requests}
+
+
+def stage_of(store: Store, stage: Stage, texts: Sequence[str]) -> None:
+    """Rows of a stage whose raw texts are these."""
+    prompts = make_prompts([f"prompt {number}" for number in range(len(texts))])
+    store.add_prompts(prompts)
+    requests = [ask(stage, Record(prompt), "double") for prompt in prompts]
+    raw = dict(zip((request.key for request in requests), texts, strict=True))
+    sample(
+        store,
+        Double(lambda request: Reply(request.key, raw[request.key], "stop")),
+        requests,
+        title=stage,
+        max_failed_share=1,
+    )
+
+
+def texts_of(store: Store) -> list[tuple[str | None, str, str]]:
+    rows = store.query("SELECT text, state, parser FROM replies ORDER BY prompt_id")
+    return [tuple(row) for row in rows]
+
+
+def test_parsing_again_under_the_same_rule_changes_nothing(tmp_path: Path) -> None:
+    store = Store(tmp_path / "run.sqlite")
+    stage_of(store, "critique", ["Right.", "<think>hm</think>", "<think>hm</think>Wrong."])
+    before = texts_of(store)
+    assert reparse(store) == Reparsed(0, 0, 0)
+    assert texts_of(store) == before
+
+
+def test_parsing_again_recovers_rows_under_a_new_rule_without_a_backend(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new rule keeps think blocks: one failed row gets its text, one text grows, one stays as it is."""
+    store = Store(tmp_path / "run.sqlite")
+    stage_of(store, "critique", ["Right.", "<think>hm</think>", "<think>hm</think>Wrong."])
+    monkeypatch.setitem(PARSERS, "critique", "plain/1")
+    assert reparse(store) == Reparsed(changed=2, recovered=1, lost=0)
+    assert [text for text, _, _ in texts_of(store)] == ["Right.", "<think>hm</think>", "<think>hm</think>Wrong."]
+    assert {state for _, state, _ in texts_of(store)} == {"done"}
+
+
+def test_a_text_that_the_new_rule_does_not_find_becomes_a_failed_row_that_keeps_its_raw_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path / "run.sqlite")
+    monkeypatch.setitem(PARSERS, "critique", "plain/1")
+    stage_of(store, "critique", ["<think>hm</think>"])
+    monkeypatch.setitem(PARSERS, "critique", "teacher/1")
+    assert reparse(store) == Reparsed(changed=1, recovered=0, lost=1)
+    assert [tuple(row) for row in store.query("SELECT text, raw, state, error_class FROM replies")] == [
+        (None, "<think>hm</think>", "failed", "NoParse")
+    ]
+
+
+def test_a_verdict_on_a_text_that_changed_is_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path / "run.sqlite")
+    stage_of(store, "prediction", ["<think>1</think>2", "3"])
+    keys = [row["key"] for row in store.query("SELECT key FROM replies ORDER BY prompt_id")]
+    store.add_grades({key: Grade(True, True, True, "2", "equal") for key in keys}, "grader 1")
+    monkeypatch.setitem(PARSERS, "prediction", "teacher/1")
+    assert reparse(store).changed == 1
+    assert store.graded(keys, "grader 1") == {keys[1]}

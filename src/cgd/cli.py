@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
 from cgd.errors import CgdError, UserError
 from cgd.recipe import load_recipe
+
+if TYPE_CHECKING:
+    from cgd.store import Store
 
 app = typer.Typer(
     help="Critique-guided distillation: draft, critique, refinement, fine-tuning, evaluation, report.",
@@ -21,6 +29,7 @@ app = typer.Typer(
 Recipes = Annotated[list[Path], typer.Argument(help="Recipe files (TOML); later ones win key by key.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="section.key=value; wins over the files.")]
 Runs = Annotated[Path, typer.Option("--runs", help="Folder that holds the run folders.")]
+RunPath = Annotated[Path, typer.Argument(help="A run folder, for example runs/quickstart.")]
 AcceptChanges = Annotated[
     bool, typer.Option("--accept-changes", help="Go on although the run was begun with another recipe.")
 ]
@@ -58,7 +67,7 @@ def check(recipes: Recipes, overrides: Overrides = None) -> None:
 
 
 @app.command()
-def report(folder: Annotated[Path, typer.Argument(help="A run folder, for example runs/quickstart.")]) -> None:
+def report(folder: RunPath) -> None:
     """Write a run's report again from its store.
 
     Example: cgd report runs/quickstart
@@ -74,6 +83,65 @@ def report(folder: Annotated[Path, typer.Argument(help="A run folder, for exampl
     with open_run(folder, recipe, accept_changes=False, command=()) as opened:
         write_report(opened, recipe, summary)
     typer.echo(f"done: {folder / 'report' / 'index.html'}")
+
+
+@app.command()
+def status(
+    folder: RunPath,
+    failed: Annotated[bool, typer.Option("--failed", help="List the failed rows with their errors.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for scripts.")] = False,
+) -> None:
+    """Show where a run stands, running or finished.
+
+    Example: cgd status runs/quickstart --failed
+    """
+    from cgd.status import failed_rows, stage_status
+
+    with _store(folder) as store:
+        rows: Sequence[Any] = failed_rows(store) if failed else stage_status(store)
+    title = "failed" if failed else "stages"
+    if as_json:
+        typer.echo(json.dumps({title: [row._asdict() for row in rows]}, ensure_ascii=False))
+    elif rows:
+        Console(width=None if sys.stdout.isatty() else 250).print(_table(rows))
+    else:
+        typer.echo("no failed rows" if failed else "nothing generated yet")
+
+
+@app.command()
+def reparse(folder: RunPath) -> None:
+    """Parse the stored raw replies again, for free, after a parsing rule changed.
+
+    Example: cgd reparse runs/quickstart
+    """
+    from cgd.runfolder import hold
+    from cgd.sampling import reparse as parse_again
+
+    with _store(folder) as store, hold(folder):
+        result = parse_again(store)
+    typer.echo(f"changed: {result.changed} (failed rows recovered: {result.recovered}, texts lost: {result.lost})")
+
+
+@contextmanager
+def _store(folder: Path) -> Iterator[Store]:
+    from cgd.store import Store
+
+    path = folder / "run.sqlite"
+    if not path.is_file():
+        raise UserError(f"{folder} holds no run (run.sqlite); start one with cgd run")
+    store = Store(path)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def _table(rows: Sequence[Any]) -> Table:
+    table = Table(*rows[0]._fields, box=None, header_style="bold", pad_edge=False)
+    for row in rows:
+        # Model and server text: escaped, so that no [markup] in it is obeyed.
+        table.add_row(*(escape(str(value)) for value in row))
+    return table
 
 
 def _headline(summary: Mapping[str, Any]) -> Iterator[str]:

@@ -43,10 +43,9 @@ _STAGES = ("data", "draft", "critique", "refinement", "training", "evaluation", 
 class RunFolder:
     """Paths and shared state of one run."""
 
-    def __init__(self, path: Path, lock: IO[str]) -> None:
+    def __init__(self, path: Path) -> None:
         """Open the store in a folder whose lock is held."""
         self.path = path
-        self._lock = lock
         self.store = Store(path / "run.sqlite")
         self.manifest: dict[str, Any] = read_json(path / "manifest.json") or {}
 
@@ -79,11 +78,6 @@ class RunFolder:
             durations = self.manifest.setdefault("durations_s", {})
             durations[stage] = round(durations.get(stage, 0.0) + time.perf_counter() - started, 1)
 
-    def close(self) -> None:
-        """Close the store and give the lock back."""
-        self.store.close()
-        self._lock.close()
-
 
 @contextmanager
 def open_run(path: Path, recipe: Recipe, *, accept_changes: bool, command: Sequence[str]) -> Iterator[RunFolder]:
@@ -97,14 +91,29 @@ def open_run(path: Path, recipe: Recipe, *, accept_changes: bool, command: Seque
     if saved and saved["recipe"] != resolved and not accept_changes:
         raise UserError(_describe_changes(path, saved["recipe"], resolved))
     path.mkdir(parents=True, exist_ok=True)
-    folder = RunFolder(path, _take_lock(path))
+    with hold(path):
+        folder = RunFolder(path)
+        try:
+            # In memory only: a run that is refused before anything was made leaves no manifest to collide with.
+            if not saved or saved["recipe"] != resolved:
+                folder.manifest |= _environment(recipe, command) | {"recipe": resolved}
+            yield folder
+        finally:
+            folder.store.close()
+
+
+@contextmanager
+def hold(path: Path) -> Iterator[None]:
+    """Hold a run folder's lock.
+
+    Raises:
+        UserError: another process holds it.
+    """
+    lock = _take_lock(path)
     try:
-        # In memory only: a run that is refused before anything was made leaves no manifest to collide with.
-        if not saved or saved["recipe"] != resolved:
-            folder.manifest |= _environment(recipe, command) | {"recipe": resolved}
-        yield folder
+        yield
     finally:
-        folder.close()
+        lock.close()
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

@@ -59,6 +59,35 @@ def sample(
     return Sampled(replies, len(pending))
 
 
+class Reparsed(NamedTuple):
+    """What a second parsing of the stored raw replies changed."""
+
+    changed: int
+    recovered: int
+    lost: int
+
+
+def reparse(store: Store) -> Reparsed:
+    """Parse every stored raw reply again under its stage's present rule; nothing is generated.
+
+    A verdict on a prediction whose text changed is forgotten, so that the next run grades it again.
+
+    Returns:
+        Rows whose text or state changed; of these, failed rows that now have a text, and rows that lost theirs.
+    """
+    updates = []
+    recovered = lost = 0
+    for row in store.raw_replies():
+        raw = Reply(row.key, row.raw, row.finish_reason)
+        reply, state, text = _judge(row.stage, raw)
+        if (text, state) != (row.text, row.state):
+            updates.append((row.key, state, text, PARSERS[row.stage], reply.error_class, reply.error))
+            recovered += row.text is None
+            lost += text is None
+    store.replace_parsed(updates)
+    return Reparsed(len(updates), recovered, lost)
+
+
 async def _generate(store: Store, backend: Backend, pending: Sequence[Request], progress: StageProgress) -> None:
     """Move replies from the backend into the store; whatever has arrived when it ends or breaks is committed.
 

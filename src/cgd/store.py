@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from cgd.errors import UserError
 from cgd.records import Grade, Message, Prompt, Reply, Request, State
@@ -83,6 +83,17 @@ class StoredReply(NamedTuple):
     completion_tokens: int
     error_class: str | None
     error: str | None
+
+
+class RawReply(NamedTuple):
+    """A reply before and after parsing."""
+
+    key: str
+    stage: str
+    raw: str
+    finish_reason: Literal["stop", "length"] | None
+    state: State
+    text: str | None
 
 
 class Drop(NamedTuple):
@@ -205,6 +216,25 @@ class Store:
         """The stored replies among `keys`."""
         columns = ", ".join(StoredReply._fields)
         return {row["key"]: StoredReply(*row) for row in self._by_key(f"SELECT {columns} FROM replies", keys)}
+
+    def raw_replies(self) -> Iterator[RawReply]:
+        """Every reply that has a raw text, parsed or not."""
+        columns = ", ".join(RawReply._fields)
+        for row in self._db.execute(f"SELECT {columns} FROM replies WHERE raw IS NOT NULL ORDER BY key"):
+            yield RawReply(*row)
+
+    def replace_parsed(self, rows: Sequence[tuple[str, State, str | None, str, str | None, str | None]]) -> None:
+        """Replace what was parsed from raw replies, and forget verdicts on the old texts.
+
+        Args:
+            rows: key, state, text, parser, error class, error.
+        """
+        with self.transaction() as db:
+            db.executemany(
+                "UPDATE replies SET state = ?2, text = ?3, parser = ?4, error_class = ?5, error = ?6 WHERE key = ?1",
+                rows,
+            )
+            db.executemany("DELETE FROM grades WHERE key = ?", [(row[0],) for row in rows])
 
     def add_grades(self, grades: Mapping[str, Grade], grader: str) -> None:
         """Store verdicts by prediction key, replacing those of another grader version."""

@@ -1,0 +1,56 @@
+"""Run with: pytest tests/test_status.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cgd.records import Record
+from cgd.status import FailedRow, StageStatus, failed_rows, stage_status
+from cgd.store import Store
+from tests.builders import FAILED, RIGHT, add_predictions, add_records, ask, make_prompts
+
+
+def test_stages_are_counted_by_state_in_the_order_of_the_run(tmp_path: Path) -> None:
+    """Three prompts: all drafted, the second critique failed, so two refinements were asked; ten tokens a reply."""
+    store = Store(tmp_path / "run.sqlite")
+    texts = [("d", "c", "r"), ("d", None), ("d", "c", "r")]
+    add_records(store, make_prompts(["a", "b", "c"]), texts)
+    assert stage_status(store) == [
+        StageStatus("draft", "", "", 0, asked=3, done=3, truncated=0, failed=0, missing=0, tokens=30),
+        StageStatus("critique", "", "", 0, asked=3, done=2, truncated=0, failed=1, missing=0, tokens=20),
+        StageStatus("refinement", "", "", 0, asked=2, done=2, truncated=0, failed=0, missing=0, tokens=20),
+    ]
+
+
+def test_predictions_are_counted_by_arm_and_seed_the_base_first(tmp_path: Path) -> None:
+    store = Store(tmp_path / "run.sqlite")
+    prompts = make_prompts(["a", "b"])
+    for arm, seed in (("cgd", 1), ("base", 0), ("cgd", 0)):
+        add_predictions(store, "sums", arm, prompts, [RIGHT, FAILED], seed=seed)
+    rows = stage_status(store)
+    assert [(row.arm, row.seed) for row in rows] == [("base", 0), ("cgd", 0), ("cgd", 1)]
+    assert {(row.asked, row.done, row.failed) for row in rows} == {(2, 1, 1)}
+
+
+def test_rows_that_are_asked_but_not_there_yet_are_missing(tmp_path: Path) -> None:
+    store = Store(tmp_path / "run.sqlite")
+    prompts = make_prompts(["a", "b"])
+    store.add_prompts(prompts)
+    store.set_current("draft", [ask("draft", Record(prompt), "student") for prompt in prompts])
+    (row,) = stage_status(store)
+    assert (row.asked, row.missing, row.done) == (2, 2, 0)
+
+
+def test_failed_rows_come_with_their_error_and_attempts(tmp_path: Path) -> None:
+    store = Store(tmp_path / "run.sqlite")
+    (prompt,) = make_prompts(["a"])
+    add_records(store, [prompt], [(None,)])
+    (row,) = failed_rows(store)
+    assert row == FailedRow("draft", prompt.id, row.key, 1, "Timeout", "no answer in 60 s")
+
+
+def test_a_failed_row_that_the_recipe_no_longer_asks_for_is_not_listed(tmp_path: Path) -> None:
+    store = Store(tmp_path / "run.sqlite")
+    add_records(store, make_prompts(["a"]), [(None,)])
+    store.set_current("draft", [])
+    assert (failed_rows(store), stage_status(store)) == ([], [])
