@@ -407,3 +407,23 @@ def test_a_verdict_on_a_text_that_changed_is_forgotten(tmp_path: Path, monkeypat
     monkeypatch.setitem(PARSERS, "prediction", "teacher/1")
     assert reparse(store).changed == 1
     assert store.graded(keys, "grader 1") == {keys[1]}
+
+
+def test_a_stage_ends_early_where_too_many_rows_have_failed_already(tmp_path: Path) -> None:
+    """Of 1000 rows 100 may fail; the 900 after the first groups of failures are not all asked."""
+    store = Store(tmp_path / "run.sqlite")
+    prompts = make_prompts([f"prompt {number}" for number in range(1000)])
+    store.add_prompts(prompts)
+
+    class Refusing(Double):
+        async def generate(self, requests: Sequence[Request]) -> AsyncIterator[Reply]:
+            for request in requests:
+                self.asked.append(request.key)
+                yield Reply(request.key, error_class="Http400", error="no such parameter")
+                await asyncio.sleep(0.0005)
+
+    double = Refusing(right)
+    with pytest.raises(StoppedError, match="Http400"):
+        sample(store, double, [ask("draft", Record(p), "double") for p in prompts], title="draft", max_failed_share=0.1)
+    assert 100 < len(double.asked) < 1000
+    assert store.query("SELECT COUNT(*) FROM replies")[0][0] >= 100

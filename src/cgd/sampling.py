@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -46,16 +46,22 @@ def sample(
         StoppedError: more than `max_failed_share` of the requests failed.
     """
     keys = list(dict.fromkeys(request.key for request in requests))
+
+    def too_many(failed: int) -> bool:
+        return failed > 0 and failed / len(keys) > max_failed_share  # 0.29 * 100 would be less than 29
+
     known = store.replies(keys)
     pending = [r for r in {r.key: r for r in requests}.values() if r.key not in known or known[r.key].state == "failed"]
     if pending:
         backend.check(pending)
         with StageProgress(title, len(pending)) as progress:
-            asyncio.run(_generate(store, backend, pending, progress))
+            asyncio.run(_generate(store, backend, pending, progress, too_many))
     replies = store.replies(keys)
+    failed = [reply for reply in replies.values() if reply.state == "failed"]
+    if too_many(len(failed)):
+        raise _stopped(title, failed, len(keys), max_failed_share)
     if len(replies) < len(keys):
         raise RuntimeError(f"backend {backend.identity} gave no reply to {len(keys) - len(replies)} requests")
-    _stop_if_too_many_failed(title, list(replies.values()), len(keys), max_failed_share)
     return Sampled(replies, len(pending))
 
 
@@ -88,8 +94,13 @@ def reparse(store: Store) -> Reparsed:
     return Reparsed(len(updates), recovered, lost)
 
 
-async def _generate(store: Store, backend: Backend, pending: Sequence[Request], progress: StageProgress) -> None:
+async def _generate(
+    store: Store, backend: Backend, pending: Sequence[Request], progress: StageProgress, too_many: Callable[[int], bool]
+) -> None:
     """Move replies from the backend into the store; whatever has arrived when it ends or breaks is committed.
+
+    It ends early where `too_many` rows have failed: a server that refuses everything is not asked for
+    the rest.
 
     The queue makes the groups: while one group is being committed the next one gathers, so commits are
     small under light load (nothing waits for company) and large under heavy load.
@@ -106,16 +117,17 @@ async def _generate(store: Store, backend: Backend, pending: Sequence[Request], 
             await queue.put(None)
 
     producer = asyncio.create_task(produce())
-    open_ended = True
+    open_ended, failed = True, 0
     try:
-        while open_ended:
+        while open_ended and not too_many(failed):
             group = [await queue.get()]
             await asyncio.sleep(_GATHER_S)
             while not queue.empty() and len(group) < _GROUP:
                 group.append(queue.get_nowait())
             open_ended = None not in group
-            _commit(store, identity, by_key, [reply for reply in group if reply], progress)
-        await producer
+            failed += _commit(store, identity, by_key, [reply for reply in group if reply], progress)
+        if not open_ended:
+            await producer
     finally:
         producer.cancel()
         await asyncio.gather(producer, return_exceptions=True)
@@ -128,14 +140,15 @@ def _drain(queue: asyncio.Queue[Reply | None]) -> list[Reply | None]:
 
 def _commit(
     store: Store, identity: str, by_key: dict[str, Request], replies: Sequence[Reply], progress: StageProgress
-) -> None:
+) -> int:
+    """Store a group of replies; returns how many of them are failed rows."""
     if not replies:
-        return
+        return 0
     stage = by_key[replies[0].key].stage
-    store.add_replies(
-        [(by_key[reply.key], *_judge(stage, reply)) for reply in replies], backend=identity, parser=PARSERS[stage]
-    )
+    rows = [(by_key[reply.key], *_judge(stage, reply)) for reply in replies]
+    store.add_replies(rows, backend=identity, parser=PARSERS[stage])
     progress.advance(len(replies), sum(reply.completion_tokens for reply in replies))
+    return sum(state == "failed" for _, _, state, _ in rows)
 
 
 def _judge(stage: str, reply: Reply) -> tuple[Reply, State, str | None]:
@@ -149,12 +162,10 @@ def _judge(stage: str, reply: Reply) -> tuple[Reply, State, str | None]:
     return reply, "truncated" if reply.finish_reason == "length" else "done", text
 
 
-def _stop_if_too_many_failed(title: str, replies: Sequence[StoredReply], total: int, max_failed_share: float) -> None:
-    failed = [reply for reply in replies if reply.state == "failed"]
-    if failed and len(failed) / total > max_failed_share:  # 0.29 * 100 would be less than 29
-        classes = Counter(reply.error_class for reply in failed).most_common(3)
-        raise StoppedError(
-            f"{title}: {len(failed)} of {total} rows failed ({', '.join(f'{n} {name}' for name, n in classes)}), more "
-            f"than max_failed_share = {max_failed_share}. First error: {failed[0].error}\n"
-            "Everything generated is stored; the same command tries the failed rows again."
-        )
+def _stopped(title: str, failed: Sequence[StoredReply], total: int, max_failed_share: float) -> StoppedError:
+    classes = Counter(reply.error_class for reply in failed).most_common(3)
+    return StoppedError(
+        f"{title}: {len(failed)} of {total} rows failed ({', '.join(f'{n} {name}' for name, n in classes)}), more "
+        f"than max_failed_share = {max_failed_share}. First error: {failed[0].error}\n"
+        "Everything generated is stored; the same command tries the failed rows again."
+    )
