@@ -445,6 +445,30 @@ def test_there_can_be_more_than_a_hundred_requests_in_flight(monkeypatch: pytest
     assert server.most_in_flight == 120
 
 
+def test_a_slow_server_does_not_hold_back_a_quick_one() -> None:
+    """One server takes half a second for a reply, the other answers at once: it does nearly all the work."""
+
+    async def slowly(body: dict[str, Any], number: int) -> web.StreamResponse:
+        await asyncio.sleep(0.5)
+        return completion()
+
+    with Server(slowly) as slow, always(completion) as quick:
+        backend = build_backend("openai_api", {"model": "m", "base_url": [slow.url, quick.url], "concurrency": 4})
+        replies = generate(backend, make_requests(60))
+    assert len({reply.key for reply in replies if reply.text == "2"}) == 60
+    assert len(slow.bodies) + len(quick.bodies) == 60
+    assert len(slow.bodies) <= 8 < 52 <= len(quick.bodies)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_request_that_one_server_has_no_room_for_is_answered_by_another() -> None:
+    with always(refusal(503)) as full, always(completion) as free:
+        backend = build_backend("openai_api", {"model": "m", "base_url": [full.url, free.url], "tries": 20})
+        replies = generate(backend, make_requests(20))
+    assert [reply.text for reply in replies] == ["2"] * 20
+    assert len(free.bodies) == 20
+
+
 # The key
 
 
@@ -520,7 +544,7 @@ def test_only_what_decides_the_text_is_in_the_identity() -> None:
     ("options", "expected"),
     [
         ({}, "base_url: required, but absent"),
-        ({"base_url": "localhost:8000/v1"}, "base_url: "),
+        ({"base_url": "localhost:8000/v1"}, "base_url.0: "),
         (
             {"base_url": "http://localhost/v1", "concurrency": 0},
             "concurrency: Input should be greater than or equal to 1",
