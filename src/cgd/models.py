@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -69,10 +69,28 @@ def model_folder(name: str, revision: str | None = None) -> Path:
     raise UserError(f"no model {name!r}: give a built-in name ({built_in}), an existing local folder, or a hub id")
 
 
-def weights_hash(folder: Path) -> str:
+def gguf_file(name: str) -> Path:
+    """The GGUF file of a built-in model, or the local one that is named.
+
+    Raises:
+        UserError: neither, or no tokenizer lies beside the file.
+    """
+    if name in BUILT_IN:
+        return _built_in_folder(name) / Path(BUILT_IN[name].gguf).name
+    path = Path(name).expanduser()
+    if path.suffix != ".gguf" or not path.is_file():
+        built_in = ", ".join(sorted(BUILT_IN))
+        raise UserError(f"no GGUF model {name!r}: give a built-in name ({built_in}) or an existing .gguf file")
+    if not (path.parent / "tokenizer.json").is_file():
+        raise UserError(f"beside {path} there is no tokenizer.json; put the model's tokenizer files there")
+    return path
+
+
+def weights_hash(folder: Path, weights: Sequence[Path] | None = None) -> str:
     """SHA-256 (hex) over a model folder's weights, configuration, tokenizer and chat template.
 
-    A hub snapshot is known by its commit. Hashes of unchanged files (size and time) are remembered in the cache.
+    A hub snapshot is known by its commit. `weights` names the weight files where they are not the safetensors. Hashes
+    of unchanged files (size and time) are remembered in the cache.
     """
     if folder.resolve().parent.name == "snapshots" and _COMMIT.match(folder.resolve().name):
         return folder.resolve().name
@@ -80,7 +98,7 @@ def weights_hash(folder: Path) -> str:
     known = _read_hashes(remembered)
     digest = hashlib.sha256()
     fresh = dict(known)
-    for file in sorted(_identifying_files(folder)):
+    for file in sorted(_identifying_files(folder, weights)):
         stat = file.stat()
         stamp = f"{file.resolve()}:{stat.st_size}:{stat.st_mtime_ns}"
         if stamp not in fresh:
@@ -111,8 +129,8 @@ def quiet_libraries() -> None:
     warnings.filterwarnings("ignore", module=r"(transformers|trl|peft|torch)\b")
 
 
-def _identifying_files(folder: Path) -> Iterator[Path]:
-    yield from folder.glob("*.safetensors")
+def _identifying_files(folder: Path, weights: Sequence[Path] | None) -> Iterator[Path]:
+    yield from folder.glob("*.safetensors") if weights is None else weights
     for name in _IDENTIFYING_NAMES:
         if (folder / name).is_file():
             yield folder / name

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from cgd.chat import encode_chat, end_of_turn, load_tokenizer
 from cgd.config import PositiveInt, Section
-from cgd.errors import UserError
+from cgd.local import check_lengths, stream
 from cgd.models import context_length, model_folder, quiet_libraries, weights_hash
 from cgd.records import Reply, Request
 
@@ -60,45 +57,12 @@ class HfBackend:
     def check(self, requests: Sequence[Request]) -> None:
         """Raise UserError where a prompt and its reply don't fit into the model's context."""
         limit = context_length(self._folder)
-        if limit is None:
-            return
-        lengths = [(len(self._encode(request)) + request.sampling.max_tokens, request) for request in requests]
-        too_long = [(length, request.record.prompt.id) for length, request in lengths if length > limit]
-        if too_long:
-            length, prompt_id = max(too_long)
-            raise UserError(
-                f"{len(too_long)} of {len(requests)} prompts don't fit into the model's context of {limit} tokens: "
-                f"{prompt_id} needs {length} with max_tokens. Leave them out, or lower max_tokens"
-            )
+        if limit is not None:
+            check_lengths(requests, lambda request: len(self._encode(request)), limit)
 
-    async def generate(self, requests: Sequence[Request]) -> AsyncIterator[Reply]:
-        """Yield replies batch by batch from a worker thread; leaving early ends it after its batch."""
-        queue: asyncio.Queue[Reply | BaseException | None] = asyncio.Queue()
-        loop = asyncio.get_running_loop()
-        stopped = threading.Event()
-
-        def put(item: Reply | BaseException | None) -> None:
-            with suppress(RuntimeError):  # the consumer's loop is closed: nobody waits any more
-                loop.call_soon_threadsafe(queue.put_nowait, item)
-
-        def work() -> None:
-            end: BaseException | None = None
-            try:
-                for reply in self._replies(requests, stopped.is_set):
-                    put(reply)
-            except BaseException as error:  # handed to the consumer, which raises it
-                end = error
-            put(end)
-
-        thread = threading.Thread(target=work, daemon=True)
-        thread.start()
-        try:
-            while isinstance(item := await queue.get(), Reply):
-                yield item
-            if item is not None:
-                raise item
-        finally:
-            stopped.set()
+    def generate(self, requests: Sequence[Request]) -> AsyncIterator[Reply]:
+        """Yield replies batch by batch; leaving early ends it after its batch."""
+        return stream(lambda stopped: self._replies(requests, stopped))
 
     def close(self) -> None:
         """Drop the weights."""
