@@ -69,6 +69,7 @@ def needed_options(kind: Kind, name: str, folder: Path) -> dict[str, Any]:
     """What a plug-in can't be built without."""
     options: dict[tuple[Kind, str], dict[str, Any]] = {
         ("backends", "hf"): {"model": str(folder / "model")},
+        ("backends", "llamacpp"): {"model": str(folder / "model" / "model.gguf")},
         ("backends", "openai_api"): {"model": "m", "base_url": "http://localhost:1/v1"},
         ("backends", "scripted"): {"replies": {}},
         ("tasks", "jsonl"): {"path": "none.jsonl"},
@@ -165,6 +166,8 @@ def test_a_shipped_plug_in_satisfies_its_protocol(
 ) -> None:
     monkeypatch.setenv("CGD_CACHE", str(tmp_path / "cache"))
     write_model(tmp_path / "model")
+    for file in ("model.gguf", "tokenizer.json"):
+        (tmp_path / "model" / file).write_text("{}")
     module = load(kind, name)
     built = module.build(module.Options(**needed_options(kind, name, tmp_path)))
     protocol = {"backends": Backend, "tasks": Task, "objectives": Objective}[kind]

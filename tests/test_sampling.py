@@ -257,6 +257,15 @@ def crash() -> None:
     raise RuntimeError("out of memory")
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl+C as a terminal has it: a process started in the background is born with the signal ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize(
     ("end", "expected"), [(interrupt, KeyboardInterrupt), (refuse, UserError), (crash, RuntimeError)]
 )
