@@ -1,0 +1,1 @@
+"""What cgd costs and what it survives, measured: `python -m benchmarks.NAME --json`, ratios within one run."""
