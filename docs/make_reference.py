@@ -25,6 +25,8 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "[data]": config.DataConfig,
     "[student]": config.StudentConfig,
     "[teacher]": config.BackendConfig,
+    "[budget]": config.BudgetConfig,
+    "`price` of [student] and [teacher]": config.Price,
     "[draft]": config.DraftConfig,
     "[critique]": config.CritiqueConfig,
     "[refinement]": config.RefinementConfig,
@@ -84,6 +86,8 @@ def _type(schema: Mapping[str, Any]) -> str:
         return " or ".join(_type(choice) for choice in schema["anyOf"] if choice.get("type") != "null")
     if schema.get("type") == "array":
         return f"list of {_type(schema['items'])}s"
+    if "$ref" in schema:
+        return "table"
     return {"object": "table", "string": "text"}.get(schema["type"], str(schema["type"]))
 
 

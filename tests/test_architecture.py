@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from cgd.config import Recipe, Section
-from cgd.pipeline import resolve
 from cgd.recipe import load_recipe
+from cgd.resolve import resolve
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "cgd"
@@ -28,7 +28,7 @@ def name_of(path: Path) -> str:
 def sections(root: type[Section] = Section) -> list[type[Section]]:
     """The sections of a recipe, not the options of plug-ins."""
     below = [section for child in root.__subclasses__() for section in sections(child)]
-    return [root, *below] if root.__module__ == "cgd.config" else below
+    return [root, *below] if root.__module__.startswith("cgd.config") else below
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)

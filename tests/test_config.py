@@ -19,10 +19,10 @@ from cgd.config import (
     Sampling,
     StudentConfig,
     TrainingConfig,
-    validate,
 )
 from cgd.errors import UserError
 from cgd.recipe import load_recipe
+from cgd.validation import validate
 from tests.builders import make_recipe
 
 LEAST: dict[str, Any] = {

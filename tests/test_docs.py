@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from cgd.config import Recipe, validate
-from cgd.pipeline import resolve
+from cgd.config import Recipe
+from cgd.resolve import resolve
+from cgd.validation import validate
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]

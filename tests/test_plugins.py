@@ -196,6 +196,8 @@ def test_a_backend_is_any_object_of_that_shape() -> None:
             for request in requests:
                 yield Reply(request.key, "x")
 
+        def stop(self) -> None: ...
+
         def close(self) -> None: ...
 
     backend: Backend = Own()

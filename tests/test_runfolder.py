@@ -190,16 +190,26 @@ def test_a_change_redoes_the_stages_from_the_first_that_reads_it(
     assert f"inputs changed: {stages}. Rows" in complaint(tmp_path, make_recipe(**changes))
 
 
-def test_a_tolerance_for_failures_redoes_no_stage(tmp_path: Path) -> None:
-    begin(tmp_path)
-    message = complaint(tmp_path, make_recipe(max_failed_share=0.5))
-    assert "max_failed_share: 0.1 -> 0.5" in message
-    assert "draft" not in message
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"max_failed_share": 0.5},
+        {"budget": {"tokens": 10}},
+        {"student": {"model": "m", "price": {"input": 1, "output": 2}}},
+    ],
+)
+def test_what_may_be_spent_or_borne_changes_without_consent(tmp_path: Path, changes: dict[str, Any]) -> None:
+    before = make_recipe(student={"model": "m"})
+    with open_run(tmp_path / "trial", before, accept_changes=False, command=()) as folder:
+        folder.save_manifest()
+    after = make_recipe(**({"student": {"model": "m"}} | changes))
+    with open_run(tmp_path / "trial", after, accept_changes=False, command=()) as folder:
+        assert folder.manifest["recipe"] == after.model_dump(mode="json")
 
 
 def test_every_section_of_a_recipe_has_a_first_stage() -> None:
     """A section that were forgotten here would be said to redo everything."""
-    assert set(runfolder._REDONE_FROM) == set(Recipe.model_fields) - {"name"}
+    assert set(runfolder._REDONE_FROM) == set(Recipe.model_fields) - {"name", *runfolder._FREE}
     assert set(runfolder._REDONE_FROM.values()) - {None} <= set(runfolder._STAGES)
 
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -37,7 +37,13 @@ AcceptChanges = Annotated[
 
 @app.command()
 def run(
-    recipes: Recipes, overrides: Overrides = None, runs: Runs = Path("runs"), accept_changes: AcceptChanges = False
+    recipes: Recipes,
+    overrides: Overrides = None,
+    runs: Runs = Path("runs"),
+    until: Annotated[
+        Literal["draft", "critique", "refinement", "training"] | None, typer.Option(help="The last stage to run.")
+    ] = None,
+    accept_changes: AcceptChanges = False,
 ) -> None:
     """Run a recipe end to end, or whatever of it is missing.
 
@@ -47,7 +53,10 @@ def run(
     from cgd.runfolder import command_line
 
     recipe = load_recipe(recipes, overrides or [])
-    result = pipeline.run(recipe, runs, accept_changes=accept_changes, command=command_line())
+    result = pipeline.run(recipe, runs, until=until, accept_changes=accept_changes, command=command_line())
+    if until:
+        typer.echo(f"done until {until}: {result.folder}; the same command without --until goes on")
+        return
     page = result.folder / "report" / "index.html"
     typer.echo("\n".join(_headline(result.summary)))
     typer.echo(f"done: {page}" if result.made else f"nothing to do: {result.folder} is complete ({page})")
@@ -59,7 +68,7 @@ def check(recipes: Recipes, overrides: Overrides = None) -> None:
 
     Example: cgd check configs/compare.toml
     """
-    from cgd.pipeline import resolve
+    from cgd.resolve import resolve
 
     recipe = load_recipe(recipes, overrides or [])
     resolve(recipe)
@@ -72,9 +81,10 @@ def report(folder: RunPath) -> None:
 
     Example: cgd report runs/quickstart
     """
-    from cgd.config import Recipe, validate
+    from cgd.config import Recipe
     from cgd.pipeline import write_report
     from cgd.runfolder import open_run, read_json
+    from cgd.validation import validate
 
     manifest, summary = read_json(folder / "manifest.json"), read_json(folder / "summary.json")
     if manifest is None or summary is None:

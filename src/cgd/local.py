@@ -11,18 +11,18 @@ from cgd.errors import UserError
 from cgd.records import Reply, Request
 
 
-async def stream(work: Callable[[Callable[[], bool]], Iterator[Reply]]) -> AsyncIterator[Reply]:
+async def stream(work: Callable[[], Iterator[Reply]], stopped: threading.Event) -> AsyncIterator[Reply]:
     """Run a blocking iterator of replies in a thread and yield what it makes.
 
     Args:
-        work: takes a function that tells whether the consumer has left, and ends soon when it has.
+        work: makes the iterator; it ends soon once `stopped` is set.
+        stopped: set here when the consumer leaves.
 
     Raises:
         Exception: what `work` raised, after the replies before it.
     """
     queue: asyncio.Queue[Reply | BaseException | None] = asyncio.Queue()
     loop = asyncio.get_running_loop()
-    stopped = threading.Event()
 
     def put(item: Reply | BaseException | None) -> None:
         with suppress(RuntimeError):  # the consumer's loop is closed: nobody waits any more
@@ -31,7 +31,7 @@ async def stream(work: Callable[[Callable[[], bool]], Iterator[Reply]]) -> Async
     def run() -> None:
         end: BaseException | None = None
         try:
-            for reply in work(stopped.is_set):
+            for reply in work():
                 put(reply)
         except BaseException as error:  # handed to the consumer, which raises it
             end = error

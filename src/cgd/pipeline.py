@@ -8,7 +8,7 @@ Every stage asks the store what is already there and makes only the rest.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -18,32 +18,29 @@ from cgd.chat import load_tokenizer
 from cgd.config import Recipe, TrainingConfig
 from cgd.data import ChosenPrompts, choose_prompts
 from cgd.dataset.build import TrainingRow, rows_hash, training_rows, write_parquet
-from cgd.errors import UserError
 from cgd.generation import critique, draft, refine
-from cgd.generation.collect import collect
+from cgd.generation.collect import GeneratedStage, collect, retry_longer
 from cgd.models import model_folder, weights_hash
-from cgd.plugins import Backend, Objective, build_backend, build_objective, build_task
-from cgd.prompts import render
+from cgd.plugins import Backend
 from cgd.records import Prompt, Record, Request
 from cgd.report.html import write_html
 from cgd.report.markdown import write_markdown
+from cgd.resolve import Resolved, checkpoint_backend, model_names, resolve
 from cgd.runfolder import RunFolder, open_run, read_json
 from cgd.sampling import sample
-from cgd.store import Drop
+from cgd.spending import Spending
+from cgd.store import Drop, StoredReply
 from cgd.training.checkpoint import checkpoint_key, find, publish, read_stamp
 from cgd.training.completion_only import encode_arms
 from cgd.training.sft import train
 
 BASE = "base"
-
-
-class Resolved(NamedTuple):
-    """The plug-ins of a recipe, built and validated; nothing is loaded yet."""
-
-    student: Backend
-    teacher: Backend | None
-    objectives: dict[str, Objective]
-    needs: frozenset[str]
+Until = Literal["draft", "critique", "refinement", "training"]
+_NEEDED_FOR = {  # a stage runs where an arm reads its text, or one made from it
+    "draft": {"draft", "critique", "refinement"},
+    "critique": {"critique", "refinement"},
+    "refinement": {"refinement"},
+}
 
 
 class Generated(NamedTuple):
@@ -55,104 +52,73 @@ class Generated(NamedTuple):
 
 
 class RunResult(NamedTuple):
-    """What a run did."""
+    """What a run did; an empty summary where it was to end before the evaluation."""
 
     folder: Path
     made: int
     summary: dict[str, Any]
 
 
-def resolve(recipe: Recipe) -> Resolved:
-    """Build every plug-in of a recipe, which validates all options.
-
-    Raises:
-        UserError: a wrong plug-in name or option, a faulty prompt file, or a teacher is needed and there is none.
-    """
-    objectives = {arm.name: build_objective(arm.objective, arm.options) for arm in recipe.arms}
-    needs = frozenset[str]().union(*(objective.needs for objective in objectives.values()))
-    taught = sorted(name for name, objective in objectives.items() if objective.needs & {"critique", "refinement"})
-    if taught and recipe.teacher is None:
-        raise UserError(f"arms {', '.join(taught)} learn from a teacher, and the recipe has no [teacher] section")
-    _check_prompt_files(recipe)
-    build_task(recipe.data.task, recipe.data.options)
-    for task in recipe.evaluation.tasks:
-        build_task(task.task, task.options)
-    _checkpoint_backend(recipe, recipe.student.model)
-    student = build_backend(recipe.student.backend, recipe.student.plugin_options)
-    teacher = (
-        build_backend(recipe.teacher.backend, recipe.teacher.plugin_options) if taught and recipe.teacher else None
-    )
-    return Resolved(student, teacher, objectives, needs)
-
-
-def run(recipe: Recipe, runs: Path, *, accept_changes: bool = False, command: Sequence[str] = ()) -> RunResult:
+def run(
+    recipe: Recipe,
+    runs: Path,
+    *,
+    until: Until | None = None,
+    accept_changes: bool = False,
+    command: Sequence[str] = (),
+) -> RunResult:
     """Run a recipe, or what is missing of it.
 
     Args:
         recipe: the validated recipe.
         runs: folder of all runs; this one's is `runs/<name>`.
+        until: the last stage to run; all where None.
         accept_changes: go on although the folder was begun with another recipe.
         command: what the user typed, for the manifest.
 
     Raises:
         UserError: see `resolve`, `choose_prompts` and `open_run`.
-        StoppedError: too many rows of a stage failed.
+        StoppedError: too many rows of a stage failed, or the budget is spent.
     """
     resolved = resolve(recipe)
     prompts = choose_prompts(recipe)
     # Weights that are not there are refused before there is a run folder.
     model_folder(recipe.student.model, recipe.student.options.get("revision"))
-    models = _models(recipe, resolved)
+    models = model_names(recipe, resolved)
     with open_run(runs / recipe.name, recipe, accept_changes=accept_changes, command=command) as folder:
-        _check_before_spending(folder, recipe, resolved, prompts)
+        _check_before_spending(folder, recipe, resolved, prompts, until)
         folder.manifest["models"] = models
         folder.save_manifest()
         folder.store.add_prompts([*prompts.training, *(p for test in prompts.evaluation.values() for p in test)])
-        records, made = _make_records(folder, recipe, resolved, prompts.training)
-        rows, drops = training_rows(records, resolved.objectives)
         folder.store.set_drops("data", prompts.drops)
+        records, made = _make_records(folder, recipe, resolved, prompts.training, until)
+        if until not in (None, "training"):
+            return RunResult(folder.path, made, {})
+        rows, drops = training_rows(records, resolved.objectives)
         folder.store.set_drops("dataset", drops)
         made += _train(folder, recipe, rows)
+        if until == "training":
+            return RunResult(folder.path, made, {})
         made += _evaluate(folder, recipe, prompts)
-        summary = _finish(folder, recipe, made)
-    return RunResult(folder.path, made, summary)
+        return RunResult(folder.path, made, _finish(folder, recipe, made))
 
 
-def _check_prompt_files(recipe: Recipe) -> None:
-    """Fill the user's own templates once, so that a fault shows before anything is generated."""
-    known = {"prompt": "", "draft": ""}
-    for template, values in ((recipe.critique.prompt, known), (recipe.refinement.prompt, known | {"critique": ""})):
-        if template:
-            render(template, **values)
-
-
-def _checkpoint_backend(recipe: Recipe, model: str) -> Backend:
-    name, options = recipe.checkpoint_backend
-    return build_backend(name, {"model": model, **options})
-
-
-def _models(recipe: Recipe, resolved: Resolved) -> dict[str, str]:
-    """Student and teacher as the keys know them, for the manifest."""
-    backends = {"student": (recipe.student, resolved.student), "teacher": (recipe.teacher, resolved.teacher)}
-    return {
-        role: f"{section.model or section.backend} {json.dumps(dict(backend.identity), sort_keys=True)}"
-        for role, (section, backend) in backends.items()
-        if section and backend
-    }
-
-
-def _check_before_spending(folder: RunFolder, recipe: Recipe, resolved: Resolved, prompts: ChosenPrompts) -> None:
+def _check_before_spending(
+    folder: RunFolder, recipe: Recipe, resolved: Resolved, prompts: ChosenPrompts, until: Until | None
+) -> None:
     """Let each backend refuse what it can't serve before anything is generated (critiques with empty drafts)."""
-    if {"draft", "critique", "refinement"} & resolved.needs:
+    if resolved.needs & _NEEDED_FOR["draft"]:
         drafts = draft.requests(prompts.training, recipe.draft, resolved.student.identity, recipe.seed)
         if not _all_known(folder, drafts):
             resolved.student.check(drafts)
-            if resolved.teacher:
+            if resolved.teacher and until != "draft":
                 empty = [Record(prompt, draft="") for prompt in prompts.training]
                 resolved.teacher.check(
                     critique.requests(empty, recipe.critique, resolved.teacher.identity, recipe.seed)
                 )
-    base = _checkpoint_backend(recipe, recipe.student.model)
+    if until is not None:
+        return
+    base = checkpoint_backend(recipe, recipe.student.model)
     tests = [prompt for test in prompts.evaluation.values() for prompt in test]
     predictions = evaluation.requests(tests, recipe.evaluation, base.identity, recipe.seed)
     if not _all_known(folder, predictions):
@@ -160,29 +126,31 @@ def _check_before_spending(folder: RunFolder, recipe: Recipe, resolved: Resolved
 
 
 def _all_known(folder: RunFolder, requests: Sequence[Request]) -> bool:
-    return len(folder.store.replies([r.key for r in requests])) == len({r.key for r in requests})
+    return len(folder.store.states([r.key for r in requests])) == len({r.key for r in requests})
 
 
 def _make_records(
-    folder: RunFolder, recipe: Recipe, resolved: Resolved, prompts: Sequence[Prompt]
+    folder: RunFolder, recipe: Recipe, resolved: Resolved, prompts: Sequence[Prompt], until: Until | None
 ) -> tuple[list[Record], int]:
     """Draft, criticise and refine as far as the arms need; records, and how many replies were made."""
-    needs, student, teacher, seed = resolved.needs, resolved.student, resolved.teacher, recipe.seed
+    student, teacher, seed = resolved.student, resolved.teacher, recipe.seed
     done = Generated([Record(prompt) for prompt in prompts], [], 0)
-    wanted = {"draft": {"draft", "critique", "refinement"}, "critique": {"critique", "refinement"}}
-    for stage in ("draft", "critique", "refinement"):
-        if not needs & wanted.get(stage, {stage}):
+    asking: dict[GeneratedStage, Callable[[Backend], list[Request]]] = {
+        "draft": lambda backend: draft.requests(prompts, recipe.draft, backend.identity, seed),
+        "critique": lambda backend: critique.requests(done.records, recipe.critique, backend.identity, seed),
+        "refinement": lambda backend: refine.requests(done.records, recipe.refinement, backend.identity, seed),
+    }
+    for stage, requests in asking.items():
+        backend = student if stage == "draft" else teacher
+        if backend is None or not resolved.needs & _NEEDED_FOR[stage]:
             folder.store.set_current(stage, [])  # a stage that the recipe no longer needs has no rows in use
-    if needs & wanted["draft"]:
-        requests = draft.requests(prompts, recipe.draft, student.identity, seed)
-        done = _generate(folder, recipe, "draft", student, requests, done)
-        student.close()
-    if teacher is not None:
-        requests = critique.requests(done.records, recipe.critique, teacher.identity, seed)
-        done = _generate(folder, recipe, "critique", teacher, requests, done)
-        if "refinement" in needs:
-            requests = refine.requests(done.records, recipe.refinement, teacher.identity, seed)
-            done = _generate(folder, recipe, "refinement", teacher, requests, done)
+            continue
+        done = _generate(folder, recipe, stage, backend, requests(backend), done)
+        if stage == "draft":
+            backend.close()  # its memory is the teacher's now
+        if stage == until:
+            break
+    if teacher:
         teacher.close()
     folder.store.set_drops("generation", done.drops)
     return done.records, done.made
@@ -191,16 +159,38 @@ def _make_records(
 def _generate(
     folder: RunFolder,
     recipe: Recipe,
-    stage: Literal["draft", "critique", "refinement"],
+    stage: GeneratedStage,
     backend: Backend,
     requests: Sequence[Request],
     before: Generated,
 ) -> Generated:
-    folder.store.set_current(stage, requests)
-    with folder.timed(stage):
-        sampled = sample(folder.store, backend, requests, title=stage, max_failed_share=recipe.max_failed_share)
-    records, drops = collect(stage, requests, sampled.replies)
-    return Generated(records, before.drops + drops, before.made + sampled.made)
+    """Make a stage's replies; those cut at max_tokens a second time, longer, where the recipe says so."""
+    config = recipe.generated[stage]
+    section = recipe.student if stage == "draft" else recipe.teacher
+    spending = Spending(recipe.budget, section.price if section else None)
+    made = 0
+
+    def make(asked: Sequence[Request]) -> Mapping[str, StoredReply]:
+        nonlocal made
+        folder.store.set_current(stage, asked)
+        with folder.timed(stage):
+            sampled = sample(
+                folder.store,
+                backend,
+                asked,
+                title=stage,
+                max_failed_share=recipe.max_failed_share,
+                spending=spending,
+            )
+        made += sampled.made
+        return sampled.replies
+
+    replies = make(requests)
+    if config.truncated == "retry":
+        requests = retry_longer(requests, replies, config.longer, backend.identity, recipe.seed)
+        replies = make(requests)
+    records, drops = collect(stage, requests, replies, keep_truncated=config.truncated == "keep")
+    return Generated(records, before.drops + drops, before.made + made)
 
 
 def _train(folder: RunFolder, recipe: Recipe, rows: Mapping[str, Sequence[TrainingRow]]) -> int:
@@ -254,8 +244,9 @@ def _evaluate(folder: RunFolder, recipe: Recipe, prompts: ChosenPrompts) -> int:
     models = {(BASE, 0): recipe.student.model} | {job: str(folder.checkpoint(*job)) for job in jobs}
     folder.store.keep_current_predictions((task, *job) for task in prompts.tasks for job in models)
     made = 0
+    spending = Spending(recipe.budget, recipe.student.price if recipe.evaluation.backend is None else None)
     for (arm, seed), model in models.items():
-        backend = _checkpoint_backend(recipe, model)
+        backend = checkpoint_backend(recipe, model)
         for label, task in prompts.tasks.items():
             requests = evaluation.requests(prompts.evaluation[label], recipe.evaluation, backend.identity, recipe.seed)
             folder.store.set_current("prediction", requests, task=label, arm=arm, seed=seed)
@@ -267,6 +258,7 @@ def _evaluate(folder: RunFolder, recipe: Recipe, prompts: ChosenPrompts) -> int:
                     requests,
                     title=f"{title} on {label}",
                     max_failed_share=recipe.max_failed_share,
+                    spending=spending,
                 )
                 made += sampled.made + evaluation.grade_predictions(folder.store, requests, task)
         backend.close()

@@ -13,9 +13,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from cgd.config import validate
 from cgd.errors import UserError
 from cgd.records import Example, GradingRule, Prompt, Record, Reply, Request
+from cgd.validation import validate
 
 Kind = Literal["backends", "tasks", "objectives"]
 
@@ -33,6 +33,9 @@ class Backend(Protocol):
 
     def generate(self, requests: Sequence[Request]) -> AsyncIterator[Reply]:
         """Yield one reply a request as each is ready, in any order; a failure is a reply with an error class."""
+
+    def stop(self) -> None:
+        """Start nothing new: a `generate` under way ends once what is in flight has been yielded."""
 
     def close(self) -> None:
         """Give back memory and connections."""

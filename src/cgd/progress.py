@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from types import TracebackType
 
 from rich.console import Console
@@ -59,6 +60,16 @@ class StageProgress:
         self._bar.update(self._task, advance=units, rate=self._rate())
         if time.monotonic() - self._last_line > _LINE_EVERY_S:
             self._print_line(self._time_left())
+
+    def rates(self, tokens_by_server: Mapping[str, int]) -> str:
+        """What each of several servers brings, in tokens a second; nothing where there is only one."""
+        if len(tokens_by_server) < 2:
+            return ""
+        seconds = max(time.monotonic() - self._started, 1e-9)
+        return "  ".join(
+            f"{server.partition('://')[2].partition('/')[0]} {tokens / seconds:,.0f}/s"
+            for server, tokens in sorted(tokens_by_server.items())
+        )
 
     def _rate(self) -> str:
         seconds = max(time.monotonic() - self._started, 1e-9)

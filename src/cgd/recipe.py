@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cgd.config import Recipe, validate
+from cgd.config import Recipe
 from cgd.errors import UserError
+from cgd.validation import validate
 
 
 def load_recipe(paths: Sequence[str | Path], overrides: Sequence[str] = ()) -> Recipe:

@@ -123,15 +123,20 @@ class Request:
 class Reply:
     """What a backend returned for a request, before anything is parsed.
 
-    A failure has an `error_class` and no text. Times in seconds, sizes in tokens.
+    A failure has an `error_class` and no text; a text that ended in another way than "stop" or "length" becomes a
+    failed row. Times in seconds, sizes in tokens.
     """
 
     key: str
     text: str | None = None
-    finish_reason: Literal["stop", "length"] | None = None
+    finish_reason: str | None = None
     prompt_tokens: int = 0
     completion_tokens: int = 0
     latency_s: float = 0.0
+    server: str = ""
+    """URL of the server that made it; empty for engines in this process."""
+    broken: int = 0
+    """Strings that look like control tokens, broken up in what was sent."""
     error_class: str | None = None
     error: str | None = None
 

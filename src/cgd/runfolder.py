@@ -24,7 +24,6 @@ from cgd.store import Store
 _PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "math-verify", "numpy", "scipy")
 # The first stage that a changed section of the recipe redoes.
 _REDONE_FROM = {
-    "max_failed_share": "report",
     "seed": "data",
     "data": "data",
     "student": "draft",
@@ -37,6 +36,8 @@ _REDONE_FROM = {
     "evaluation": "evaluation",
     "report": "report",
 }
+# Keys that say what may be spent or borne; a change of them redoes nothing and needs no consent.
+_FREE = ("max_failed_share", "budget", "student.price", "teacher.price")
 _STAGES = ("data", "draft", "critique", "refinement", "training", "evaluation", "report")
 
 
@@ -88,8 +89,9 @@ def open_run(path: Path, recipe: Recipe, *, accept_changes: bool, command: Seque
     """
     saved = read_json(path / "manifest.json")
     resolved = recipe.model_dump(mode="json")
-    if saved and saved["recipe"] != resolved and not accept_changes:
-        raise UserError(_describe_changes(path, saved["recipe"], resolved))
+    changed = _changes(saved["recipe"], resolved) if saved else {}
+    if changed and not accept_changes:
+        raise UserError(_describe_changes(path, changed))
     path.mkdir(parents=True, exist_ok=True)
     with hold(path):
         folder = RunFolder(path)
@@ -146,18 +148,25 @@ def _take_lock(path: Path) -> IO[str]:
     return lock
 
 
-def _describe_changes(path: Path, saved: Mapping[str, Any], resolved: Mapping[str, Any]) -> str:
+def _changes(saved: Mapping[str, Any], resolved: Mapping[str, Any]) -> dict[str, str]:
+    """What differs and may change a result, as `old -> new` by key."""
     old, new = flatten(saved), flatten(resolved)
     # As text, so that an absent key differs from one that is None.
     before, after = ({key: repr(value) for key, value in leaves.items()} for leaves in (old, new))
-    changed = [key for key in sorted(old | new) if before.get(key) != after.get(key)]
-    lines = [f"  {key}: {before.get(key, 'absent')} -> {after.get(key, 'absent')}" for key in changed]
+    return {
+        key: f"{before.get(key, 'absent')} -> {after.get(key, 'absent')}"
+        for key in sorted(old | new)
+        if before.get(key) != after.get(key) and not f"{key}.".startswith(tuple(f"{free}." for free in _FREE))
+    }
+
+
+def _describe_changes(path: Path, changed: Mapping[str, str]) -> str:
     first = min((_REDONE_FROM.get(key.split(".")[0], "data") for key in changed), key=_STAGES.index)
     redone = ", ".join(_STAGES[_STAGES.index(first) :])
     return "\n".join(
         [
             f"{path} was begun with another recipe:",
-            *lines,
+            *(f"  {key}: {change}" for key, change in changed.items()),
             f"Stages that work again where their inputs changed: {redone}. Rows already stored stay.",
             "Go on with --accept-changes, or give the recipe another name.",
         ]

@@ -11,67 +11,20 @@ import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
+from cgd.config import Price
 from cgd.errors import UserError
 from cgd.records import Grade, Message, Prompt, Reply, Request, State
 
-SCHEMA_VERSION = 1
-SCHEMA = """
-CREATE TABLE prompts (
-  id TEXT PRIMARY KEY, messages TEXT NOT NULL, answer TEXT, solution TEXT, source TEXT NOT NULL, meta TEXT NOT NULL);
-CREATE TABLE replies (
-  key TEXT PRIMARY KEY,
-  stage TEXT NOT NULL,
-  prompt_id TEXT NOT NULL REFERENCES prompts(id),
-  upstream_key TEXT NOT NULL,
-  sample INTEGER NOT NULL,
-  messages TEXT NOT NULL,
-  backend TEXT NOT NULL,
-  state TEXT NOT NULL CHECK (state IN ('done', 'failed', 'truncated')),
-  text TEXT,
-  raw TEXT,
-  parser TEXT NOT NULL,
-  finish_reason TEXT,
-  prompt_tokens INTEGER NOT NULL,
-  completion_tokens INTEGER NOT NULL,
-  latency_s REAL NOT NULL,
-  error_class TEXT,
-  error TEXT,
-  attempts INTEGER NOT NULL DEFAULT 1,
-  stored_at REAL NOT NULL);
-CREATE TABLE current (
-  stage TEXT NOT NULL, task TEXT NOT NULL, arm TEXT NOT NULL, seed INTEGER NOT NULL, position INTEGER NOT NULL,
-  key TEXT NOT NULL, prompt_id TEXT NOT NULL,
-  PRIMARY KEY (stage, task, arm, seed, position));
-CREATE INDEX current_key ON current(key);
-CREATE TABLE grades (
-  key TEXT PRIMARY KEY REFERENCES replies(key),
-  grader TEXT NOT NULL, strict INTEGER, flexible INTEGER, format INTEGER NOT NULL,
-  extracted TEXT, reason TEXT NOT NULL);
-CREATE TABLE drops (record_id TEXT NOT NULL, stage TEXT NOT NULL, reason TEXT NOT NULL);
-CREATE TABLE checkpoints (
-  arm TEXT NOT NULL, seed INTEGER NOT NULL, info TEXT NOT NULL, PRIMARY KEY (arm, seed));
-CREATE VIEW records AS
-  SELECT p.id AS prompt_id, p.messages AS prompt, d.text AS draft, c.text AS critique, r.text AS refinement,
-         p.solution, p.answer, d.key AS draft_key, c.key AS critique_key, r.key AS refinement_key
-  FROM current AS u
-  JOIN replies AS r ON u.stage = 'refinement' AND r.key = u.key
-  JOIN replies AS c ON c.key = r.upstream_key
-  JOIN replies AS d ON d.key = c.upstream_key
-  JOIN prompts AS p ON p.id = r.prompt_id
-  ORDER BY u.position;
-CREATE VIEW predictions AS
-  SELECT u.task, u.arm, u.seed, u.position, u.prompt_id, u.key, p.messages AS prompt, p.answer AS gold, r.state,
-         r.text, r.completion_tokens, r.error_class, g.strict, g.flexible, g.format, g.extracted, g.reason
-  FROM current AS u
-  JOIN prompts AS p ON p.id = u.prompt_id
-  LEFT JOIN replies AS r ON r.key = u.key
-  LEFT JOIN grades AS g ON g.key = u.key
-  WHERE u.stage = 'prediction'
-  ORDER BY u.task, u.arm, u.seed, u.position;
-"""
+SCHEMA_VERSION = 2
+# Faults that come from outside (primary result codes of SQLite); any other is a bug.
+_OUTSIDE = {
+    *(sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY),
+    *(sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOMEM),
+}
 
 
 class StoredReply(NamedTuple):
@@ -91,7 +44,7 @@ class RawReply(NamedTuple):
     key: str
     stage: str
     raw: str
-    finish_reason: Literal["stop", "length"] | None
+    finish_reason: str | None
     state: State
     text: str | None
 
@@ -133,20 +86,24 @@ class Store:
         """All statements inside become durable together, or not at all.
 
         Raises:
-            UserError: another process holds the database.
+            UserError: another process holds the database, the disk is full or can't be written.
         """
         try:
             self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:  # a full disk ends it by itself
+                    self._db.execute("ROLLBACK")
+                raise
         except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF not in _OUTSIDE:
+                raise
             raise UserError(
-                f"can't write to the run store {self.path}: {error}. Is another process using it?"
+                f"can't write to the run store {self.path}: {error}. Is the disk full, or another process using the "
+                "store? What was committed before is safe; the same command continues"
             ) from error
-        try:
-            yield self._db
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[sqlite3.Row]:
         """Rows of a read-only question."""
@@ -177,7 +134,12 @@ class Store:
             db.executemany("DELETE FROM current WHERE stage = 'prediction' AND task = ? AND arm = ? AND seed = ?", gone)
 
     def add_replies(
-        self, rows: Sequence[tuple[Request, Reply, State, str | None]], *, backend: str, parser: str
+        self,
+        rows: Sequence[tuple[Request, Reply, State, str | None]],
+        *,
+        backend: str,
+        parser: str,
+        price: Price | None = None,
     ) -> None:
         """Commit a group of replies durably; a done reply is never replaced, a failed one counts its attempts.
 
@@ -185,6 +147,7 @@ class Store:
             rows: request, raw reply, state, parsed text (None where failed).
             backend: the backend's identity as JSON.
             parser: name and version of the parsing rule.
+            price: what its tokens cost.
         """
         values = [
             (
@@ -203,8 +166,13 @@ class Store:
                 reply.prompt_tokens,
                 reply.completion_tokens,
                 reply.latency_s,
+                reply.server,
+                reply.broken,
                 reply.error_class,
                 reply.error,
+                reply.prompt_tokens,
+                reply.completion_tokens,
+                price.cost(reply.prompt_tokens, reply.completion_tokens) if price else 0.0,
                 time.time(),
             )
             for request, reply, state, text in rows
@@ -216,6 +184,16 @@ class Store:
         """The stored replies among `keys`."""
         columns = ", ".join(StoredReply._fields)
         return {row["key"]: StoredReply(*row) for row in self._by_key(f"SELECT {columns} FROM replies", keys)}
+
+    def states(self, keys: Sequence[str]) -> dict[str, State]:
+        """State of the stored replies among `keys`."""
+        return {row["key"]: row["state"] for row in self._by_key("SELECT key, state FROM replies", keys)}
+
+    def spent(self) -> tuple[int, float]:
+        """Tokens (prompts and replies) and currency of every attempt at every row, of the present recipe or not."""
+        sums = "SUM(spent_prompt_tokens + spent_completion_tokens), SUM(spent_cost)"
+        tokens, cost = self._db.execute(f"SELECT {sums} FROM replies").fetchone()
+        return tokens or 0, cost or 0.0
 
     def raw_replies(self) -> Iterator[RawReply]:
         """Every reply that has a raw text, parsed or not."""
@@ -270,21 +248,25 @@ class Store:
     def _create_or_check_schema(self) -> None:
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
         if version == 0:
-            self._db.executescript(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+            schema = files("cgd").joinpath("schema.sql").read_text()
+            self._db.executescript(f"BEGIN IMMEDIATE; {schema} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
         elif version != SCHEMA_VERSION:
             raise UserError(f"{self.path} has store version {version}, this cgd reads version {SCHEMA_VERSION}")
 
 
 _UPSERT_REPLY = """
 INSERT INTO replies (key, stage, prompt_id, upstream_key, sample, messages, backend, state, text, raw, parser,
-  finish_reason, prompt_tokens, completion_tokens, latency_s, error_class, error, stored_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+  finish_reason, prompt_tokens, completion_tokens, latency_s, server, broken, error_class, error,
+  spent_prompt_tokens, spent_completion_tokens, spent_cost, stored_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (key) DO UPDATE SET
   state = excluded.state, text = excluded.text, raw = excluded.raw, parser = excluded.parser,
   finish_reason = excluded.finish_reason, prompt_tokens = excluded.prompt_tokens,
-  completion_tokens = excluded.completion_tokens, latency_s = excluded.latency_s,
-  error_class = excluded.error_class, error = excluded.error, stored_at = excluded.stored_at,
-  attempts = attempts + 1
+  completion_tokens = excluded.completion_tokens, latency_s = excluded.latency_s, server = excluded.server,
+  broken = excluded.broken, error_class = excluded.error_class, error = excluded.error, stored_at = excluded.stored_at,
+  attempts = attempts + 1, spent_cost = spent_cost + excluded.spent_cost,
+  spent_prompt_tokens = spent_prompt_tokens + excluded.spent_prompt_tokens,
+  spent_completion_tokens = spent_completion_tokens + excluded.spent_completion_tokens
 WHERE replies.state = 'failed'
 """
 

@@ -20,8 +20,9 @@ from aiohttp import web
 
 from cgd import flow
 from cgd.backends import openai_api
+from cgd.backends.openai_api import flight
 from cgd.config import Sampling
-from cgd.errors import UserError
+from cgd.errors import StoppedError, UserError
 from cgd.plugins import Backend, build_backend
 from cgd.records import Prompt, Record, Reply, Request, make_request
 from cgd.sampling import Sampled, sample
@@ -134,7 +135,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses between tries are 0.01, 0.02, 0.04 ... seconds, those of an overloaded server 0.01 at most."""
     monkeypatch.setattr(flow, "_LONGEST_PAUSE_S", 0.01)
-    monkeypatch.setattr(openai_api, "random", SimpleNamespace(uniform=lambda low, high: 0.01 * high))
+    monkeypatch.setattr(flight, "random", SimpleNamespace(uniform=lambda low, high: 0.01 * high))
 
 
 def run(store: Store, backend: Backend, requests: Sequence[Request], max_failed_share: float = 1.0) -> Sampled:
@@ -266,7 +267,7 @@ def test_a_server_that_always_fails_leaves_a_failed_row_after_the_last_try(store
 
 def test_pauses_grow(monkeypatch: pytest.MonkeyPatch) -> None:
     """At most 0.03, 0.06 and 0.12 s here, in place of 1, 2 and 4."""
-    monkeypatch.setattr(openai_api, "random", SimpleNamespace(uniform=lambda low, high: 0.03 * high))
+    monkeypatch.setattr(flight, "random", SimpleNamespace(uniform=lambda low, high: 0.03 * high))
     with always(refusal(500)) as server:
         generate(backend_of(server, tries=4), make_requests())
     pauses = [later - earlier for earlier, later in zip(server.times, server.times[1:], strict=False)]
@@ -338,6 +339,7 @@ def test_a_connection_that_breaks_in_the_midst_is_tried_again() -> None:
     [
         "not json",
         "",
+        '{"choices": [{"message": {"cont',
         "[]",
         "{}",
         '"text"',
@@ -359,7 +361,7 @@ def test_a_connection_that_breaks_in_the_midst_is_tried_again() -> None:
 def test_a_malformed_answer_is_a_failed_row(store: Store, body: str) -> None:
     (request,) = make_requests()
     with always(lambda: web.Response(text=body, content_type="application/json")) as server:
-        sampled = run(store, backend_of(server), [request])
+        sampled = run(store, backend_of(server, tries=1), [request])
     reply = sampled.replies[request.key]
     assert (reply.state, reply.error_class) == ("failed", "BadReply")
     assert server.url in (reply.error or "")
@@ -383,17 +385,103 @@ def test_an_error_page_in_another_encoding_is_still_an_error_that_can_pass() -> 
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
-def test_a_refused_key_or_model_stops_with_the_servers_words_and_keeps_what_had_arrived(
+def test_a_server_that_refuses_the_key_or_the_model_from_the_start_is_not_asked_again(
     store: Store, status: int
 ) -> None:
     requests = make_requests(20)
-    with in_turn(completion, completion, refusal(status, "no such model: m")) as server:
+    with always(refusal(status, "no such model: m")) as server:
         with pytest.raises(UserError) as caught:
             run(store, backend_of(server, concurrency=1), requests)
         assert f"{server.url} answered {status}: no such model: m" in str(caught.value)
         assert "Check base_url, model and api_key_env" in str(caught.value)
-    assert len(server.bodies) < 20
+    assert len(server.bodies) == 1
+
+
+def test_a_key_that_is_refused_later_stops_too_and_what_had_arrived_is_kept(store: Store) -> None:
+    server = in_turn(completion, completion, refusal(401, "expired"))
+    with server, pytest.raises(UserError, match="answered 401: expired"):
+        run(store, backend_of(server, concurrency=1), make_requests(20))
     assert [row["state"] for row in store.query("SELECT state FROM replies")] == ["done"] * 2
+
+
+def test_one_request_that_a_working_server_refuses_is_one_failed_row(store: Store) -> None:
+    """Some hosts answer 403 to a prompt that their policy forbids."""
+    requests = make_requests(20)
+    with in_turn(completion, completion, refusal(403, "policy"), completion) as server:
+        sampled = run(store, backend_of(server, concurrency=1), requests)
+    assert [sampled.replies[r.key].error_class for r in requests] == [None] * 2 + ["Http403"] + [None] * 17
+
+
+def test_a_server_that_rejects_every_request_is_not_asked_for_the_rest(store: Store) -> None:
+    server = always(refusal(400, "max_tokens is too large"))
+    with server, pytest.raises(StoppedError, match="(?s)nothing but failures.*max_tokens is too large"):
+        run(store, backend_of(server, concurrency=4), make_requests(400), max_failed_share=0.5)
+    assert len(server.bodies) < 60
+
+
+# What an untrusted server may send
+
+
+@pytest.mark.parametrize("reason", ["content_filter", "abort", "tool_calls"])
+@pytest.mark.parametrize("text", [None, "half a sent"])
+def test_a_reply_that_was_not_finished_is_a_failed_row_that_was_paid_for(
+    store: Store, text: str | None, reason: str
+) -> None:
+    (request,) = make_requests()
+    with always(lambda: completion(text, reason)) as server:
+        sampled = run(store, backend_of(server), [request])
+    reply = sampled.replies[request.key]
+    assert (reply.state, reply.error_class, reply.error) == ("failed", "Unfinished", f"it ended with {reason!r}")
+    (row,) = store.query("SELECT raw, spent_prompt_tokens, spent_completion_tokens FROM replies")
+    assert tuple(row) == (text or "", 11, 3)
+
+
+def test_nuls_and_lone_surrogates_are_stored_and_the_rest_of_the_text_with_them(store: Store) -> None:
+    """JSON may escape a lone surrogate; no UTF-8 file can hold one, so it becomes a question mark."""
+    (request,) = make_requests()
+    body = r'{"choices": [{"message": {"content": "a\u0000b\ud800c <|im_end|>"}, "finish_reason": "stop"}]}'
+    with always(lambda: web.Response(text=body, content_type="application/json")) as server:
+        sampled = run(store, backend_of(server), [request])
+    assert sampled.replies[request.key].text == "a\0b?c <|im_end|>"
+    (row,) = store.query("SELECT raw FROM replies")
+    assert row["raw"] == "a\0b?c <|im_end|>"
+
+
+def test_a_megabyte_is_a_reply_and_a_body_without_end_is_not(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    (request,) = make_requests()
+    with always(lambda: completion("x" * 2**20)) as server:
+        (reply,) = generate(backend_of(server), [request])
+        assert reply.text == "x" * 2**20
+        monkeypatch.setattr(openai_api, "_LARGEST_REPLY", 2**19)
+        (reply,) = generate(backend_of(server), [request])
+    assert (reply.error_class, len(server.bodies)) == ("BadReply", 2)
+    assert "more than 524,288 bytes" in (reply.error or "")
+
+
+def test_a_body_that_ends_too_soon_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flight, "random", SimpleNamespace(uniform=lambda low, high: 0.01 * high))
+    cut = web.Response(text='{"choices": [{"mess', content_type="application/json")
+    with in_turn(lambda: cut, completion) as server:
+        (reply,) = generate(backend_of(server), make_requests())
+    assert (reply.text, len(server.bodies)) == ("2", 2)
+
+
+def test_stopping_waits_for_what_is_in_flight_and_sends_nothing_more() -> None:
+    async def slow(body: dict[str, Any], number: int) -> web.StreamResponse:
+        await asyncio.sleep(0.2)
+        return completion()
+
+    async def stop_after_the_first(backend: Backend) -> int:
+        count = 0
+        async for _ in backend.generate(make_requests(50)):
+            backend.stop()
+            count += 1
+        return count
+
+    with Server(slow) as server:
+        arrived = asyncio.run(stop_after_the_first(backend_of(server, concurrency=8)))
+    assert arrived == len(server.bodies) < 50
+    assert arrived >= 4, "the window begins with four"
 
 
 def test_a_consumer_that_leaves_early_leaves_no_request_behind() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -40,6 +41,7 @@ class HfBackend:
         """Remember the options; touch no weights."""
         self._options = options
         self._model: Any = None
+        self._stopped = threading.Event()
 
     @cached_property
     def _folder(self) -> Path:
@@ -61,20 +63,25 @@ class HfBackend:
             check_lengths(requests, lambda request: len(self._encode(request)), limit)
 
     def generate(self, requests: Sequence[Request]) -> AsyncIterator[Reply]:
-        """Yield replies batch by batch; leaving early ends it after its batch."""
-        return stream(lambda stopped: self._replies(requests, stopped))
+        """Yield replies batch by batch; leaving or stopping ends it after its batch."""
+        self._stopped.clear()
+        return stream(lambda: self._replies(requests), self._stopped)
+
+    def stop(self) -> None:
+        """Begin no further batch."""
+        self._stopped.set()
 
     def close(self) -> None:
         """Drop the weights."""
         self._model = None
 
-    def _replies(self, requests: Sequence[Request], stopped: Callable[[], bool]) -> Iterator[Reply]:
+    def _replies(self, requests: Sequence[Request]) -> Iterator[Reply]:
         encoded = [(self._encode(request), request) for request in requests]
         for sampling in dict.fromkeys(request.sampling for request in requests):
             alike = [pair for pair in encoded if pair[1].sampling == sampling]
             alike.sort(key=lambda pair: -len(pair[0]))
             for start in range(0, len(alike), self._options.batch_size):
-                if stopped():
+                if self._stopped.is_set():
                     return
                 yield from self._batch_or_singles(alike[start : start + self._options.batch_size])
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import cached_property
 from pathlib import Path
@@ -40,6 +41,7 @@ class LlamaCpp:
         """Remember the options; touch no weights."""
         self._options = options
         self._server: Any = None
+        self._stopped = threading.Event()
 
     @cached_property
     def _file(self) -> Path:
@@ -64,24 +66,28 @@ class LlamaCpp:
 
     def generate(self, requests: Sequence[Request]) -> AsyncIterator[Reply]:
         """Yield replies as slots finish."""
-        return stream(lambda stopped: self._replies(requests, stopped))
+        self._stopped.clear()
+        return stream(lambda: self._replies(requests), self._stopped)
+
+    def stop(self) -> None:
+        """Give no further request to a slot."""
+        self._stopped.set()
 
     def close(self) -> None:
         """Drop the weights."""
         self._server = None
 
-    def _replies(self, requests: Sequence[Request], stopped: Callable[[], bool]) -> Iterator[Reply]:
+    def _replies(self, requests: Sequence[Request]) -> Iterator[Reply]:
         server = self._loaded_server()
+
+        def work(request: Request) -> Reply | None:
+            return None if self._stopped.is_set() else self._reply(server, request)
+
         with ThreadPoolExecutor(self._options.slots) as pool:
-            running = [pool.submit(self._reply, server, request) for request in requests]
-            try:
-                for finished in as_completed(running):
-                    yield finished.result()
-                    if stopped():
-                        return
-            finally:
-                for future in running:
-                    future.cancel()
+            for finished in as_completed([pool.submit(work, request) for request in requests]):
+                reply = finished.result()
+                if reply is not None:
+                    yield reply
 
     def _reply(self, server: Any, request: Request) -> Reply:
         started = time.perf_counter()

@@ -48,6 +48,9 @@ class ScriptedBackend:
             text = self._text(request)
             yield Reply(request.key, text=text, finish_reason="stop", completion_tokens=len(text.split()))
 
+    def stop(self) -> None:
+        """Nothing is ever in flight: whoever stops stops listening."""
+
     def close(self) -> None:
         """Nothing to give back."""
 

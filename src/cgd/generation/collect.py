@@ -3,27 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
-from cgd.records import Record, Request
+from cgd.config import Sampling
+from cgd.records import Record, Request, make_request
 from cgd.store import Drop, StoredReply
+
+GeneratedStage = Literal["draft", "critique", "refinement"]
 
 
 def collect(
-    stage: Literal["draft", "critique", "refinement"], requests: Sequence[Request], replies: Mapping[str, StoredReply]
+    stage: GeneratedStage, requests: Sequence[Request], replies: Mapping[str, StoredReply], *, keep_truncated: bool
 ) -> tuple[list[Record], list[Drop]]:
-    """Extend each request's record by its reply.
-
-    Failed rows are left out. A reply cut at max_tokens is left out too, unless it is a draft: a cut draft
-    is an honest mistake to criticise, a cut critique or refinement would teach the student to break off.
-    """
+    """Extend each request's record by its reply; failed rows, and cut ones that are not kept, are left out."""
     records, drops = [], []
     for request in requests:
         reply = replies[request.key]
         if reply.text is None:
             drops.append(Drop(request.record.id, f"{stage} failed: {reply.error_class}"))
-        elif reply.state == "truncated" and stage != "draft":
+        elif reply.state == "truncated" and not keep_truncated:
             drops.append(Drop(request.record.id, f"{stage} cut at max_tokens"))
         else:
             records.append(request.record.with_reply(stage, reply.key, reply.text))
     return records, drops
+
+
+def retry_longer(
+    requests: Sequence[Request],
+    replies: Mapping[str, StoredReply],
+    longer: Sampling,
+    identity: Mapping[str, Any],
+    seed: int,
+) -> list[Request]:
+    """The requests, those whose reply was cut replaced by one with more room; it is a row of its own."""
+    return [
+        make_request(r.stage, r.record, r.messages, longer, identity, seed, r.sample)
+        if replies[r.key].state == "truncated"
+        else r
+        for r in requests
+    ]

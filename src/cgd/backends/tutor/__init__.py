@@ -51,6 +51,9 @@ class Tutor:
             text = critique_text(diagnosis, self._reveal) if critique else refinement_text(diagnosis, draft)
             yield Reply(request.key, text, finish_reason="stop")
 
+    def stop(self) -> None:
+        """Nothing is ever in flight: whoever stops stops listening."""
+
     def close(self) -> None:
         """Nothing is held."""
 

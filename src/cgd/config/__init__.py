@@ -1,0 +1,42 @@
+"""The recipe as frozen pydantic models: what may stand in it, and what it means. No engine is imported here."""
+
+from cgd.config.base import Decoding, Name, PositiveInt, Sampling, Section
+from cgd.config.evaluation import EvaluationConfig, EvaluationTaskConfig, ReportConfig
+from cgd.config.generation import (
+    BackendConfig,
+    BudgetConfig,
+    CritiqueConfig,
+    DataConfig,
+    DraftConfig,
+    GeneratedConfig,
+    Price,
+    RefinementConfig,
+    StudentConfig,
+    Truncated,
+)
+from cgd.config.recipe import Recipe
+from cgd.config.training import ArmConfig, TrainingConfig
+
+__all__ = [
+    "ArmConfig",
+    "BackendConfig",
+    "BudgetConfig",
+    "CritiqueConfig",
+    "DataConfig",
+    "Decoding",
+    "DraftConfig",
+    "EvaluationConfig",
+    "EvaluationTaskConfig",
+    "GeneratedConfig",
+    "Name",
+    "PositiveInt",
+    "Price",
+    "Recipe",
+    "RefinementConfig",
+    "ReportConfig",
+    "Sampling",
+    "Section",
+    "StudentConfig",
+    "TrainingConfig",
+    "Truncated",
+]

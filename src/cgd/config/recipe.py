@@ -1,0 +1,71 @@
+"""A whole recipe."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field, StrictInt, model_validator
+
+from cgd.config.base import Name, Section, require_distinct
+from cgd.config.evaluation import EvaluationConfig, ReportConfig
+from cgd.config.generation import (
+    BackendConfig,
+    BudgetConfig,
+    CritiqueConfig,
+    DataConfig,
+    DraftConfig,
+    GeneratedConfig,
+    RefinementConfig,
+    StudentConfig,
+)
+from cgd.config.training import ArmConfig, TrainingConfig
+
+
+class Recipe(Section):
+    """A whole run."""
+
+    name: Name
+    """Name of the run: its folder is `runs/<name>`; the recipe file's stem where absent."""
+    seed: StrictInt = 0
+    """Seed of data choice and generation."""
+    max_failed_share: float = Field(0.1, ge=0, le=1)
+    """A stage stops the run, resumably, where more than this share of its rows failed."""
+    budget: BudgetConfig = BudgetConfig()
+    data: DataConfig
+    student: StudentConfig
+    teacher: BackendConfig | None = None
+    draft: DraftConfig = DraftConfig()
+    critique: CritiqueConfig = CritiqueConfig()
+    refinement: RefinementConfig = RefinementConfig()
+    arms: tuple[ArmConfig, ...]
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    report: ReportConfig = ReportConfig()
+
+    @model_validator(mode="after")
+    def _arms_can_be_told_apart(self) -> Recipe:
+        if not self.arms:
+            raise ValueError("a recipe needs at least one [[arms]] section")
+        require_distinct("arm names (`base` is the untrained student)", ["base", *(arm.name for arm in self.arms)])
+        return self
+
+    @model_validator(mode="after")
+    def _a_cost_has_a_price(self) -> Recipe:
+        if self.budget.cost is not None and not any(s and s.price for s in (self.student, self.teacher)):
+            raise ValueError(
+                "budget.cost needs the price of [student] or [teacher]: price = { input = .., output = .. }"
+            )
+        return self
+
+    @property
+    def generated(self) -> dict[str, GeneratedConfig]:
+        """The generating stages' sections by stage."""
+        return {"draft": self.draft, "critique": self.critique, "refinement": self.refinement}
+
+    @property
+    def checkpoint_backend(self) -> tuple[str, dict[str, Any]]:
+        """Backend name and options that run a checkpoint at evaluation, without the model."""
+        options = self.evaluation.options
+        same = self.evaluation.backend in (None, self.student.backend)
+        inherited = self.student.options if same else {}
+        return self.evaluation.backend or self.student.backend, inherited if options is None else options

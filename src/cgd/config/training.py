@@ -1,0 +1,67 @@
+"""Arms and how they are fine-tuned."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, StrictBool, StrictInt, model_validator
+
+from cgd.config.base import Name, PositiveInt, Section
+
+
+class ArmConfig(Section):
+    """One trained student: an objective and its name in tables and folders."""
+
+    name: Name
+    """Name of the arm; `base` is taken by the untrained student."""
+    objective: str
+    """Objective plug-in: `cgd`, `sft`, `distilled_sft`, `cft`, `refine`, or the dotted name of your own module."""
+    options: dict[str, Any] = {}
+    """The objective's own keys."""
+
+
+class TrainingConfig(Section):
+    """Fine-tuning, shared by all arms so that they stay comparable."""
+
+    method: Literal["full", "lora"] = "full"
+    """Update all weights, or a low-rank adapter that is merged into the saved checkpoint."""
+    epochs: float = Field(1.0, gt=0)
+    """Passes over the training rows; ignored where `steps` is set."""
+    steps: PositiveInt | None = None
+    """Optimizer steps, instead of epochs."""
+    batch_size: PositiveInt = 8
+    """Rows of one optimizer step, over all devices."""
+    micro_batch_size: PositiveInt | None = None
+    """Rows of one forward pass on one device; the batch size where absent. Changes memory, not the result."""
+    learning_rate: float = Field(1e-4, gt=0)
+    """Peak learning rate of AdamW."""
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    """Course of the learning rate after warm-up."""
+    warmup_ratio: float = Field(0.05, ge=0, lt=1)
+    """Share of the steps in which the learning rate rises."""
+    weight_decay: float = Field(0.0, ge=0)
+    """AdamW weight decay."""
+    max_grad_norm: float = Field(1.0, gt=0)
+    """Gradients are clipped to this norm."""
+    seeds: tuple[StrictInt, ...] = (0,)
+    """One student is trained for each arm and seed."""
+    max_length: PositiveInt = 2048
+    """Longest row in tokens, context and target; longer rows are left out, never cut."""
+    max_overlength_share: float = Field(0.05, ge=0, le=1)
+    """Training is refused where a larger share of rows is longer than `max_length`."""
+    lora_rank: PositiveInt = 16
+    """Rank of the adapter (`method = "lora"`)."""
+    lora_alpha: PositiveInt = 32
+    """Scale of the adapter (`method = "lora"`)."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Arithmetic of training; bfloat16 wants a GPU that has it."""
+    gradient_checkpointing: StrictBool = False
+    """Trade time for memory."""
+
+    @model_validator(mode="after")
+    def _batches_divide(self) -> TrainingConfig:
+        if self.micro_batch_size and self.batch_size % self.micro_batch_size:
+            raise ValueError(f"batch_size {self.batch_size} is no multiple of micro_batch_size {self.micro_batch_size}")
+        if not self.seeds or len(set(self.seeds)) != len(self.seeds):
+            raise ValueError(f"seeds must be different numbers, at least one; got {list(self.seeds)}")
+        return self

@@ -1,0 +1,67 @@
+"""A recipe's plug-ins, built and validated; nothing is loaded yet."""
+
+from __future__ import annotations
+
+import json
+from typing import NamedTuple
+
+from cgd.config import Recipe
+from cgd.errors import UserError
+from cgd.plugins import Backend, Objective, build_backend, build_objective, build_task
+from cgd.prompts import render
+
+
+class Resolved(NamedTuple):
+    """The plug-ins of a recipe, built and validated; nothing is loaded yet."""
+
+    student: Backend
+    teacher: Backend | None
+    objectives: dict[str, Objective]
+    needs: frozenset[str]
+
+
+def resolve(recipe: Recipe) -> Resolved:
+    """Build every plug-in of a recipe, which validates all options.
+
+    Raises:
+        UserError: a wrong plug-in name or option, a faulty prompt file, or a teacher is needed and there is none.
+    """
+    objectives = {arm.name: build_objective(arm.objective, arm.options) for arm in recipe.arms}
+    needs = frozenset[str]().union(*(objective.needs for objective in objectives.values()))
+    taught = sorted(name for name, objective in objectives.items() if objective.needs & {"critique", "refinement"})
+    if taught and recipe.teacher is None:
+        raise UserError(f"arms {', '.join(taught)} learn from a teacher, and the recipe has no [teacher] section")
+    _check_prompt_files(recipe)
+    build_task(recipe.data.task, recipe.data.options)
+    for task in recipe.evaluation.tasks:
+        build_task(task.task, task.options)
+    checkpoint_backend(recipe, recipe.student.model)
+    student = build_backend(recipe.student.backend, recipe.student.plugin_options)
+    teacher = (
+        build_backend(recipe.teacher.backend, recipe.teacher.plugin_options) if taught and recipe.teacher else None
+    )
+    return Resolved(student, teacher, objectives, needs)
+
+
+def _check_prompt_files(recipe: Recipe) -> None:
+    """Fill the user's own templates once, so that a fault shows before anything is generated."""
+    known = {"prompt": "", "draft": ""}
+    for template, values in ((recipe.critique.prompt, known), (recipe.refinement.prompt, known | {"critique": ""})):
+        if template:
+            render(template, **values)
+
+
+def checkpoint_backend(recipe: Recipe, model: str) -> Backend:
+    """The backend that runs a checkpoint, or the base student, at evaluation."""
+    name, options = recipe.checkpoint_backend
+    return build_backend(name, {"model": model, **options})
+
+
+def model_names(recipe: Recipe, resolved: Resolved) -> dict[str, str]:
+    """Student and teacher as the keys know them, for the manifest."""
+    backends = {"student": (recipe.student, resolved.student), "teacher": (recipe.teacher, resolved.teacher)}
+    return {
+        role: f"{section.model or section.backend} {json.dumps(dict(backend.identity), sort_keys=True)}"
+        for role, (section, backend) in backends.items()
+        if section and backend
+    }
