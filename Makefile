@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: help install run test check format clean
+.PHONY: help install run test test-vllm check format clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -20,6 +20,16 @@ run: install  ## the quickstart: a real model through the whole of critique-guid
 test: install  ## all tests
 	$(BIN)/pytest
 
+test-vllm: .venv-vllm/installed  ## the tests of the vllm backend, on this CPU, in an environment of their own
+	.venv-vllm/bin/python -c 'import vllm'
+	.venv-vllm/bin/pytest -m vllm tests/backends/test_vllm.py tests/vllm
+
+.venv-vllm/installed: pyproject.toml requirements-vllm.txt
+	$(PYTHON) -m venv .venv-vllm
+	.venv-vllm/bin/python -m pip install --quiet --no-deps -r requirements-vllm.txt
+	.venv-vllm/bin/python -m pip install --quiet --no-deps -e .
+	@touch $@
+
 check: install  ## formatting, lint, types, import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -30,5 +40,5 @@ format: install  ## let ruff format and fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-clean:  ## remove .venv and caches, keep runs
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+clean:  ## remove environments and caches, keep runs
+	rm -rf .venv .venv-vllm .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
