@@ -75,6 +75,32 @@ def test_after_an_overload_the_window_grows_by_one_a_round() -> None:
     assert sizes == [2, 3, 4, 5]
 
 
+def test_one_slow_round_is_a_hiccup_and_two_are_a_server_that_bears_no_more() -> None:
+    """4, 8, 16 in rounds of 1 s; 16 stays through one round of 5 s and doubles after the next of 1 s.
+
+    The second of two rounds of 5 s takes a tenth of 32 off (28.8), and from there it grows by one.
+    """
+    clock = Clock()
+    window = Window(100, clock)
+    sizes = []
+    for latency_s in (1.0, 1.0, 5.0, 1.0, 5.0, 5.0, 1.0):
+        play_round(window, clock, latency_s)
+        sizes.append(window.size)
+    assert sizes == [8, 16, 16, 32, 32, 28, 29]
+
+
+def test_the_best_pace_is_not_forgotten_while_it_is_met() -> None:
+    """At most 10 in flight at a server of 10 slots for 3000 rounds, then 20: two rounds later it is 18 again."""
+    clock = Clock()
+    window = Window(10, clock)
+    for _ in range(3000):
+        play_round(window, clock, 1.0)
+    window._most, window._size = 20, 20.0
+    for _ in range(2):
+        play_round(window, clock, 2.0)
+    assert window.size == 18
+
+
 def test_the_server_decides_how_long_it_is_left_alone() -> None:
     clock = Clock()
     window = Window(100, clock)

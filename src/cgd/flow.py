@@ -12,7 +12,7 @@ from collections.abc import Callable
 _START = 4.0
 _SLOWER = 1.2  # seconds a token of a round, against those of the best round ...
 _NO_FASTER = 1.05  # ... while it brings no more tokens a second: the knee is passed
-_FORGET = 1.001  # by which the best pace is eased each round: prompts and servers change
+_FORGET = 1.001  # by which the best pace is eased in each round that misses it: prompts and servers change
 _LONGEST_PAUSE_S = 60.0
 
 
@@ -21,7 +21,8 @@ class Window:
 
     A round is as many replies as the window is wide. Until the first sign of overload the window doubles every
     round; after it, it grows by one a round, halves on overload (once for all requests that were in flight
-    then), and shrinks by a tenth where a round was slower than the best one and brought no more tokens a second.
+    then), and shrinks by a tenth where two rounds in a row were slower than the best one and brought no more tokens a
+    second: one alone may have met a hiccup of the server, the network or this machine.
     """
 
     def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -32,6 +33,7 @@ class Window:
         self._most, self._clock = most, clock
         self._size = min(_START, float(most))
         self._doubling = True
+        self._was_slower = False
         self._overloads = 0
         self._paused_until = self._last_cut = self._started = clock()
         self._begin_round()
@@ -90,12 +92,15 @@ class Window:
     def _end_round(self) -> None:
         rate = self._round_tokens / max(self._clock() - self._round_started, 1e-9)  # tokens/s
         pace = self._round_latency / self._round_tokens  # seconds a token, as one request sees it
-        if rate < _NO_FASTER * self._best_rate and pace > _SLOWER * self._best_pace:
+        slower = rate < _NO_FASTER * self._best_rate and pace > _SLOWER * self._best_pace
+        if slower:
+            self._best_pace *= _FORGET
+        if slower and self._was_slower:
             self._size = max(1.0, 0.9 * self._size)
             self._doubling = False
-        else:
+        elif not slower:
             self._size = min(float(self._most), self._size * 2 if self._doubling else self._size + 1)
         if rate >= _NO_FASTER * self._best_rate:
             self._best_rate, self._best_pace = rate, pace
-        self._best_pace *= _FORGET
+        self._was_slower = slower
         self._begin_round()
