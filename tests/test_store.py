@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -295,7 +295,7 @@ def test_a_store_of_another_version_is_refused_with_both_versions(tmp_path: Path
     database = sqlite3.connect(tmp_path / "run.sqlite")
     database.execute("PRAGMA user_version = 99")
     database.close()
-    with pytest.raises(UserError, match="has store version 99, this cgd reads version 1"):
+    with pytest.raises(UserError, match="has store version 99, this cgd reads version 2"):
         Store(tmp_path / "run.sqlite")
 
 
@@ -320,6 +320,32 @@ def test_a_lock_that_comes_later_is_a_clear_error_too(tmp_path: Path) -> None:
     other.close()
     store.add_prompts(make_prompts(["1 + 1?"]))
     store.close()
+
+
+def test_a_full_disk_is_a_clear_error_and_what_was_committed_stays(tmp_path: Path) -> None:
+    """SQLite's own page limit stands for the disk's; the group that does not fit is not half there."""
+    store = Store(tmp_path / "run.sqlite")
+    requests = draft_requests(store, 400)
+
+    def write(asked: list[Request]) -> None:
+        replies = [(request, Reply(request.key, "4", "stop"), cast(State, "done"), "4") for request in asked]
+        store.add_replies(replies, backend="{}", parser="plain/1")
+
+    write(requests[:100])
+    pages = store.query("PRAGMA page_count")[0][0]
+    store.query(f"PRAGMA max_page_count = {pages + 5}")
+    with pytest.raises(UserError, match=r"can't write to the run store .*full.*the same command continues"):
+        write(requests[100:])
+    assert store.query("SELECT COUNT(*) FROM replies")[0][0] == 100
+    store.query("PRAGMA max_page_count = 1000000")
+    write(requests[100:])
+    assert store.query("SELECT COUNT(*) FROM replies")[0][0] == 400
+    store.close()
+
+
+def test_a_mistake_in_a_statement_is_a_bug_and_not_the_users(store: Store) -> None:
+    with pytest.raises(sqlite3.OperationalError, match="no such table"), store.transaction() as db:
+        db.execute("INSERT INTO nowhere VALUES (1)")
 
 
 # Durability

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from cgd.backends.tutor.diagnosis import WORDS
 from cgd.records import Stage
-from cgd.text import PARSERS, break_special_tokens, encodable, normalise, parse_reply
+from cgd.text import PARSERS, break_special_tokens, critique_verdict, encodable, normalise, parse_reply
 
 JOINER = "\u2060"
 SPECIAL = [
@@ -161,3 +162,30 @@ def test_every_text_can_be_stored_afterwards_and_a_good_one_is_unchanged(text: s
 
 def test_a_think_block_that_never_ends_leaves_no_text() -> None:
     assert parse_reply("critique", "<think>the draft seems") is None
+
+
+# Verdicts of critiques
+
+
+@pytest.mark.parametrize(
+    ("critique", "verdict"),
+    [
+        ("The second step is fine.\nVerdict: wrong", "wrong"),
+        ("A step looks wrong, but it is not.\n**Verdict: Right**", "right"),
+        ("Verdict: wrong\nOn a second look ...\nVerdict: correct.", "right"),
+        ("The answer is incorrect.", "wrong"),
+        ("Your answer doesn't follow the format.", "wrong"),
+        ("There are no mistakes; the answer is correct.", "right"),
+        ("Everything is right, nothing is missing.", "right"),
+        ("Thank you for this interesting text.", None),
+        ("", None),
+    ],
+)
+def test_a_verdict_line_decides_and_without_one_the_words_do(critique: str, verdict: str | None) -> None:
+    assert critique_verdict(critique) == verdict
+
+
+@pytest.mark.parametrize("kind", WORDS)
+def test_the_worked_solution_teacher_is_understood(kind: str) -> None:
+    sentence = WORDS[kind].format(quote="3 + 4 = 7", step="second", number="9")
+    assert critique_verdict(sentence) == ("right" if kind == "right" else "wrong")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 _THINK = re.compile(r"<think>.*?</think>", re.DOTALL)
 _LEADING_TALK = re.compile(
@@ -13,6 +14,18 @@ _SPECIAL_SHAPES = re.compile(
     r"<\|[^<>|\s]{1,40}\|>|<｜[^<>｜]{1,40}｜>|</?s>|<(?:start|end)_of_turn>|<(?:bos|eos|pad|unk)>|\[/?INST\]"
 )
 _WORD_JOINER = "\u2060"
+
+_VERDICT_LINE = re.compile(r"^\W*verdict\W+(right|correct|wrong|incorrect)\b", re.IGNORECASE | re.MULTILINE)
+_FAULT = re.compile(
+    r"\b(?:wrong|incorrect(?:ly)?|mistakes?|mistaken|errors?|missing|misses|inaccurate|fails?|failed|should|must be|"
+    r"too (?:early|late)|twice|(?:is|are) no|(?:is|are|was|were|does|do|did) not|"
+    r"(?:isn|aren|wasn|weren|doesn|didn)['’]t)\b",
+    re.IGNORECASE,
+)
+_DENIED_FAULT = re.compile(
+    r"\b(?:no|without(?: any)?) (?:mistakes?|errors?)\b|\bnothing (?:is )?(?:wrong|missing)\b", re.IGNORECASE
+)
+_PRAISE = re.compile(r"\b(?:right|correct(?:ly)?)\b", re.IGNORECASE)
 
 PARSERS = {"draft": "plain/1", "critique": "teacher/1", "refinement": "teacher/1", "prediction": "plain/1"}
 """Name and version of the rule that parses each stage's raw reply."""
@@ -32,6 +45,20 @@ def parse_reply(stage: str, raw: str) -> str | None:
     if "<think>" in answer:  # never closed: the answer was not reached
         return None
     return _LEADING_TALK.sub("", answer.strip()).strip() or None
+
+
+def critique_verdict(critique: str) -> Literal["right", "wrong"] | None:
+    """Whether a critique calls the draft right or wrong; None where it says neither.
+
+    A line "Verdict: ..." decides (the last one). Without one the words do: any that finds a fault means wrong, else
+    any that praises means right.
+    """
+    lines = _VERDICT_LINE.findall(critique)
+    if lines:
+        return "right" if lines[-1].lower() in ("right", "correct") else "wrong"
+    if _FAULT.search(_DENIED_FAULT.sub("", critique)):
+        return "wrong"
+    return "right" if _PRAISE.search(critique) else None
 
 
 def normalise(text: str) -> str:

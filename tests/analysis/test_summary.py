@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cgd.analysis.summary import generation_counts, summarise
+from cgd.analysis.summary import summarise
 from cgd.records import Prompt
 from cgd.store import Drop, Store
 from tests.builders import (
@@ -18,7 +18,6 @@ from tests.builders import (
     WRONG_FORMAT,
     Verdict,
     add_predictions,
-    add_records,
     make_prompts,
 )
 
@@ -107,31 +106,13 @@ def test_every_arm_is_compared_with_each_earlier_one(store: Store, prompts: list
 def test_a_run_without_evaluation_has_an_empty_account(store: Store) -> None:
     assert summarise(store, "", ["base", "cgd"]) == {
         **{"task": None, "arms": {}, "paired": {}, "tasks": {}},
-        **{"generation": {}, "drops": [], "training": []},
+        **{
+            "generation": {},
+            "spend": {"stages": {}, "kept_rows": 0, "per_kept_row": None},
+            "drops": [],
+            "training": [],
+        },
     }
-
-
-def test_generation_is_counted_by_stage_and_state(store: Store, prompts: list[Prompt]) -> None:
-    """Four drafts of which one failed, three critiques of which one failed, two refinements; 10 tokens each."""
-    texts = [("d", "c", "r"), ("d", "c", "r"), ("d", None), (None,)]
-    add_records(store, prompts, texts)
-    counts = generation_counts(store)
-    assert counts["draft"] == {
-        **{"done": 3, "truncated": 0, "failed": 1, "completion_tokens": 30},
-        "failures": {"Timeout": 1},
-    }
-    assert (counts["critique"]["done"], counts["critique"]["failed"]) == (2, 1)
-    assert counts["refinement"] == {
-        **{"done": 2, "truncated": 0, "failed": 0, "completion_tokens": 20},
-        "failures": {},
-    }
-
-
-def test_rows_of_an_earlier_recipe_are_not_counted(store: Store, prompts: list[Prompt]) -> None:
-    add_records(store, prompts, [("d", "c", "r")] * 4)
-    with store.transaction() as db:
-        db.execute("DELETE FROM current WHERE stage = 'draft' AND position > 0")
-    assert generation_counts(store)["draft"]["done"] == 1
 
 
 def test_drops_are_grouped_by_stage_and_reason(store: Store) -> None:

@@ -13,6 +13,7 @@ from sqlite3 import Row
 from statistics import fmean
 from typing import Any
 
+from cgd.analysis.generation import generation_counts, spend
 from cgd.analysis.statistics import mcnemar_p, mean_interval, paired_interval
 from cgd.store import Store
 
@@ -20,13 +21,6 @@ _PREDICTIONS = """
 SELECT task, arm, seed, prompt_id, state, completion_tokens, strict, flexible, format FROM predictions
 """
 _LISTED = 10  # ids named in the summary; the store's table `drops` has them all
-_STATES = ("done", "truncated", "failed")
-_GENERATION = """
-SELECT COALESCE(r.state, 'failed') AS state, COALESCE(r.error_class, 'no reply') AS error_class, COUNT(*) AS n,
-       SUM(COALESCE(r.completion_tokens, 0)) AS tokens
-FROM current AS u LEFT JOIN replies AS r ON r.key = u.key
-WHERE u.stage = ? GROUP BY 1, 2 ORDER BY 1, 2
-"""
 
 
 def summarise(store: Store, first_task: str, arms: Sequence[str]) -> dict[str, Any]:
@@ -39,40 +33,22 @@ def summarise(store: Store, first_task: str, arms: Sequence[str]) -> dict[str, A
 
     Returns:
         `task`, `arms` and `paired` of the first task; the same for every task under `tasks`; `generation`
-        (rows of each generating stage), `drops` and `training` (each checkpoint's account but its log).
+        (rows of each generating stage), `spend`, `drops` and `training` (each checkpoint's account but its log).
     """
     rows = store.query(_PREDICTIONS)
     labels = sorted({row["task"] for row in rows}, key=lambda label: (label != first_task, label))
     tasks = {label: _summarise_task([row for row in rows if row["task"] == label], arms) for label in labels}
+    training = _training(store)
     headline = tasks.get(first_task, {"arms": {}, "paired": {}})
     return {
         "task": first_task if first_task in tasks else None,
         **headline,
         "tasks": tasks,
         "generation": generation_counts(store),
+        "spend": spend(store, training),
         "drops": _drops(store),
-        "training": _training(store),
+        "training": training,
     }
-
-
-def generation_counts(store: Store) -> dict[str, dict[str, Any]]:
-    """Rows of each generating stage that the present recipe asks for, by state.
-
-    A row without a reply counts as failed.
-
-    Returns:
-        By stage that has rows: `done`, `truncated`, `failed`, `completion_tokens` and `failures` (rows by
-        error class).
-    """
-    counts: dict[str, dict[str, Any]] = {}
-    for stage in ("draft", "critique", "refinement"):
-        rows = store.query(_GENERATION, (stage,))
-        if not rows:
-            continue
-        states = {state: sum(row["n"] for row in rows if row["state"] == state) for state in _STATES}
-        failures = {row["error_class"]: row["n"] for row in rows if row["state"] == "failed"}
-        counts[stage] = {**states, "completion_tokens": sum(row["tokens"] for row in rows), "failures": failures}
-    return counts
 
 
 def _summarise_task(rows: Sequence[Row], arms: Sequence[str]) -> dict[str, Any]:

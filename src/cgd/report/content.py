@@ -24,7 +24,9 @@ from cgd.report.tables import (
     percent_range,
     points,
     points_range,
+    spend_table,
     training_table,
+    verdicts_table,
 )
 from cgd.store import Store
 
@@ -68,14 +70,19 @@ def gather(summary: Mapping[str, Any], manifest: Mapping[str, Any], store: Store
         examples: how many training records, and how many predictions, are shown in full.
     """
     task, arm = summary["task"], _trained_arm(summary["arms"])
-    tables = [generation_table(summary["generation"]), drops_table(summary["drops"])]
+    tables = [
+        generation_table(summary["generation"]),
+        verdicts_table(summary["generation"]),
+        spend_table(summary["spend"]),
+        drops_table(summary["drops"]),
+    ]
     return Content(
         title=str(manifest["name"]),
         summary=[*_headline(summary), teacher_sentence(manifest["recipe"])],
         accuracy=[table for label, numbers in summary["tasks"].items() for table in _task_tables(label, numbers)],
         how_to_read=HOW_TO_READ,
         data=[table for table in tables if table.rows],
-        data_note="" if summary["drops"] or not summary["training"] else NOTHING_LEFT_OUT,
+        data_note=_data_note(summary),
         training=[training_table(summary["training"])] if summary["training"] else [],
         records=training_records(store, examples),
         predictions=before_and_after(store, task, arm, examples) if task and arm else [],
@@ -100,6 +107,16 @@ def teacher_sentence(recipe: Mapping[str, Any]) -> str:
         return "The teacher is a deterministic worked-solution program (`tutor`), not a language model."
     model = f"the model `{teacher['model']}`, run by " if teacher.get("model") else ""
     return f"The teacher is {model}the backend `{teacher['backend']}`."
+
+
+def _data_note(summary: Mapping[str, Any]) -> str:
+    """Whether anything was left out, and what a row that was kept cost."""
+    kept, per_row = summary["spend"]["kept_rows"], summary["spend"]["per_kept_row"]
+    sentences = [] if summary["drops"] or not summary["training"] else [NOTHING_LEFT_OUT]
+    if per_row and per_row["tokens"]:
+        cost = f" and cost {per_row['cost']:.6f}" if per_row["cost"] else ""
+        sentences.append(f"Each of the {kept} rows trained on took {per_row['tokens']:,.0f} tokens to generate{cost}.")
+    return " ".join(sentences)
 
 
 def _trained_arm(arms: Mapping[str, Any]) -> str | None:

@@ -101,11 +101,36 @@ def generation_table(generation: Mapping[str, Mapping[str, Any]]) -> Table:
             _number(counts["failed"]),
             _number(counts["completion_tokens"]),
             ", ".join(f"{name}: {number}" for name, number in counts["failures"].items()) or NOTHING,
+            _number(counts["broken"]),
         )
         for stage, counts in generation.items()
     ]
-    heads = ("Stage", "Done", "Cut off", "Failed", "Output tokens", "Failures by kind")
-    return Table("Generated texts", heads, "lrrrrl", rows)
+    heads = ("Stage", "Done", "Cut off", "Failed", "Output tokens", "Failures by kind", "Control tokens broken")
+    return Table("Generated texts", heads, "lrrrrlr", rows)
+
+
+def verdicts_table(generation: Mapping[str, Mapping[str, Any]]) -> Table:
+    """What the critiques say of the drafts, by their own words."""
+    verdicts = generation.get("critique", {}).get("verdicts", {})
+    rows = [tuple(_number(number) for number in verdicts.values())] if verdicts else []
+    return Table("Critiques by verdict", ("Draft right", "Draft wrong", "No verdict found"), "rrr", rows)
+
+
+def spend_table(spend: Mapping[str, Any]) -> Table:
+    """One row a stage, and what a kept row cost."""
+    rows = [
+        (
+            stage,
+            _number(spent["rows"]),
+            _number(spent["attempts"]),
+            _number(spent["prompt_tokens"]),
+            _number(spent["completion_tokens"]),
+            _number(spent["cost"], ",.4f"),
+        )
+        for stage, spent in spend["stages"].items()
+    ]
+    heads = ("Stage", "Rows", "Attempts", "Prompt tokens", "Output tokens", "Cost")
+    return Table("Spent, on every attempt at every row in the store", heads, "lrrrrr", rows)
 
 
 def drops_table(drops: Sequence[Mapping[str, Any]]) -> Table:
