@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cgd.records import Record
-from cgd.status import FailedRow, StageStatus, failed_rows, stage_status
+from cgd.records import Record, Reply
+from cgd.status import FailedRow, ServerStatus, StageStatus, failed_rows, server_status, stage_status
 from cgd.store import Store
 from tests.builders import FAILED, RIGHT, add_predictions, add_records, ask, make_prompts
 
@@ -54,3 +54,21 @@ def test_a_failed_row_that_the_recipe_no_longer_asks_for_is_not_listed(tmp_path:
     add_records(store, make_prompts(["a"]), [(None,)])
     store.set_current("draft", [])
     assert (failed_rows(store), stage_status(store)) == ([], [])
+
+
+def test_each_server_has_its_share_and_its_speed(tmp_path: Path) -> None:
+    """The first server's two replies of 30 tokens took 2 s together: 30 tokens/s; rows of this process have none."""
+    store = Store(tmp_path / "run.sqlite")
+    prompts = make_prompts(["a", "b", "c", "d"])
+    store.add_prompts(prompts)
+    servers = ("http://one/v1", "http://one/v1", "http://two/v1", "")
+    for prompt, server in zip(prompts, servers, strict=True):
+        request = ask("critique", Record(prompt), "teacher")
+        reply = Reply(request.key, "Right.", "stop", 5, 30, latency_s=2.0, server=server)
+        store.add_replies([(request, reply, "done", "Right.")], backend="{}", parser="plain 1")
+    with store.transaction() as db:
+        db.execute("UPDATE replies SET stored_at = 100")
+    assert server_status(store) == [
+        ServerStatus("http://one/v1", replies=2, tokens=60, tokens_per_s=30.0),
+        ServerStatus("http://two/v1", replies=1, tokens=30, tokens_per_s=15.0),
+    ]

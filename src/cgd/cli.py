@@ -105,15 +105,21 @@ def status(
 
     Example: cgd status runs/quickstart --failed
     """
-    from cgd.status import failed_rows, stage_status
+    from cgd.status import failed_rows, server_status, stage_status
 
     with _store(folder) as store:
-        rows: Sequence[Any] = failed_rows(store) if failed else stage_status(store)
-    title = "failed" if failed else "stages"
+        tables: dict[str, Sequence[Any]] = (
+            {"failed": failed_rows(store)}
+            if failed
+            else {"stages": stage_status(store), "servers": server_status(store)}
+        )
     if as_json:
-        typer.echo(json.dumps({title: [row._asdict() for row in rows]}, ensure_ascii=False))
-    elif rows:
-        Console(width=None if sys.stdout.isatty() else 250).print(_table(rows))
+        listed = {title: [row._asdict() for row in rows] for title, rows in tables.items()}
+        typer.echo(json.dumps(listed, ensure_ascii=False))
+    elif any(tables.values()):
+        console = Console(width=None if sys.stdout.isatty() else 250)
+        for rows in filter(None, tables.values()):
+            console.print(_table(rows))
     else:
         typer.echo("no failed rows" if failed else "nothing generated yet")
 

@@ -22,6 +22,16 @@ FROM current AS u JOIN replies AS r ON r.key = u.key WHERE r.state = 'failed'
 ORDER BY u.stage, u.position
 """
 
+_SERVERS = """
+WITH span AS (
+  SELECT server, MAX(stored_at) AS last, MIN(stored_at - latency_s) AS first FROM replies WHERE server != '' GROUP BY 1)
+SELECT r.server, COUNT(*) AS replies, SUM(r.completion_tokens) AS tokens,
+       ROUND(SUM(IIF(r.stored_at > s.last - 60, r.completion_tokens, 0)) / MAX(MIN(60.0, s.last - s.first), 0.001), 1)
+         AS tokens_per_s
+FROM replies AS r JOIN span AS s ON s.server = r.server
+GROUP BY r.server ORDER BY r.server
+"""
+
 
 class StageStatus(NamedTuple):
     """Rows that the present recipe asks of one stage (of one arm, seed and task for predictions)."""
@@ -38,6 +48,15 @@ class StageStatus(NamedTuple):
     tokens: int
 
 
+class ServerStatus(NamedTuple):
+    """What one server has answered, and how many new tokens a second in the last minute of its work."""
+
+    server: str
+    replies: int
+    tokens: int
+    tokens_per_s: float
+
+
 class FailedRow(NamedTuple):
     """A row that failed, how often it was tried, and its last error."""
 
@@ -52,6 +71,11 @@ class FailedRow(NamedTuple):
 def stage_status(store: Store) -> list[StageStatus]:
     """One entry a stage that the recipe has come to; `tokens` are those of the stored replies."""
     return [StageStatus(*row) for row in store.query(_STAGES)]
+
+
+def server_status(store: Store) -> list[ServerStatus]:
+    """One entry a server that has answered; none where all engines ran in a `cgd` process."""
+    return [ServerStatus(*row) for row in store.query(_SERVERS)]
 
 
 def failed_rows(store: Store) -> list[FailedRow]:
