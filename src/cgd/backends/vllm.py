@@ -127,17 +127,20 @@ class VllmBackend:
     def _replies(self, requests: Sequence[Request]) -> Iterator[Reply]:
         """Keep the engine full, so that it batches well, and no fuller, so that stopping is soon."""
         engine = self._loaded_engine()
+        from vllm.exceptions import VLLMClientError  # after its environment is set
+
         waiting, in_flight = deque(requests), dict[str, _InFlight]()
         while in_flight or (waiting and not self._stopped.is_set()):
             while waiting and len(in_flight) < self._options.max_num_seqs and not self._stopped.is_set():
                 request = waiting.popleft()
                 ids = self._encode(request)
-                in_flight[request.key] = _InFlight(request, len(ids), time.perf_counter())
+                tokens = {"type": "token", "prompt_token_ids": ids}
                 try:
-                    engine.add_request(request.key, {"prompt_token_ids": ids}, self._sampling_params(request))
-                except ValueError as error:  # vLLM refuses this one request
-                    del in_flight[request.key]
+                    engine.add_request(request.key, tokens, self._sampling_params(request))
+                except (ValueError, VLLMClientError) as error:  # vLLM refuses this one request
                     yield Reply(request.key, error_class=type(error).__name__, error=str(error))
+                else:
+                    in_flight[request.key] = _InFlight(request, len(ids), time.perf_counter())
             for output in self._step(engine) if in_flight else ():
                 if output.finished:
                     yield self._reply(in_flight.pop(output.request_id), output.outputs[0])
