@@ -8,7 +8,7 @@ Every stage asks the store what is already there and makes only the rest.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -18,7 +18,7 @@ from cgd.chat import load_tokenizer
 from cgd.config import Recipe, TrainingConfig
 from cgd.data import ChosenPrompts, choose_prompts
 from cgd.dataset.build import TrainingRow, rows_hash, training_rows, write_parquet
-from cgd.generation import critique, draft, refine
+from cgd.generation import stages
 from cgd.generation.collect import GeneratedStage, collect, retry_longer
 from cgd.models import model_folder, weights_hash
 from cgd.plugins import Backend
@@ -36,11 +36,6 @@ from cgd.training.sft import train
 
 BASE = "base"
 Until = Literal["draft", "critique", "refinement", "training"]
-_NEEDED_FOR = {  # a stage runs where an arm reads its text, or one made from it
-    "draft": {"draft", "critique", "refinement"},
-    "critique": {"critique", "refinement"},
-    "refinement": {"refinement"},
-}
 
 
 class Generated(NamedTuple):
@@ -107,15 +102,14 @@ def _check_before_spending(
     folder: RunFolder, recipe: Recipe, resolved: Resolved, prompts: ChosenPrompts, until: Until | None
 ) -> None:
     """Let each backend refuse what it can't serve before anything is generated (critiques with empty drafts)."""
-    if resolved.needs & _NEEDED_FOR["draft"]:
-        drafts = draft.requests(prompts.training, recipe.draft, resolved.student.identity, recipe.seed)
+    if stages.is_needed("draft", resolved.needs):
+        fresh = [Record(prompt) for prompt in prompts.training]
+        drafts = stages.requests("draft", fresh, recipe, resolved.student.identity)
         if not _all_known(folder, drafts):
             resolved.student.check(drafts)
             if resolved.teacher and until != "draft":
                 empty = [Record(prompt, draft="") for prompt in prompts.training]
-                resolved.teacher.check(
-                    critique.requests(empty, recipe.critique, resolved.teacher.identity, recipe.seed)
-                )
+                resolved.teacher.check(stages.requests("critique", empty, recipe, resolved.teacher.identity))
     if until is not None:
         return
     base = checkpoint_backend(recipe, recipe.student.model)
@@ -133,19 +127,15 @@ def _make_records(
     folder: RunFolder, recipe: Recipe, resolved: Resolved, prompts: Sequence[Prompt], until: Until | None
 ) -> tuple[list[Record], int]:
     """Draft, criticise and refine as far as the arms need; records, and how many replies were made."""
-    student, teacher, seed = resolved.student, resolved.teacher, recipe.seed
+    student, teacher = resolved.student, resolved.teacher
     done = Generated([Record(prompt) for prompt in prompts], [], 0)
-    asking: dict[GeneratedStage, Callable[[Backend], list[Request]]] = {
-        "draft": lambda backend: draft.requests(prompts, recipe.draft, backend.identity, seed),
-        "critique": lambda backend: critique.requests(done.records, recipe.critique, backend.identity, seed),
-        "refinement": lambda backend: refine.requests(done.records, recipe.refinement, backend.identity, seed),
-    }
-    for stage, requests in asking.items():
+    for stage in stages.STAGES:
         backend = student if stage == "draft" else teacher
-        if backend is None or not resolved.needs & _NEEDED_FOR[stage]:
+        if backend is None or not stages.is_needed(stage, resolved.needs):
             folder.store.set_current(stage, [])  # a stage that the recipe no longer needs has no rows in use
             continue
-        done = _generate(folder, recipe, stage, backend, requests(backend), done)
+        requests = stages.requests(stage, done.records, recipe, backend.identity)
+        done = _generate(folder, recipe, stage, backend, requests, done)
         if stage == "draft":
             backend.close()  # its memory is the teacher's now
         if stage == until:
