@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from cgd.models import gguf_file
@@ -14,10 +14,12 @@ MODEL = "smollm2-135m-instruct"
 
 
 @contextmanager
-def llama_server(slots: int = 4) -> Iterator[str]:
+def llama_server(slots: int = 4, environment: Mapping[str, str] | None = None) -> Iterator[str]:
     """The base URL of a server that is ready; it ends with the block."""
     command = [sys.executable, "-m", "tests.llama_server", str(slots)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True, env=environment
+    ) as process:
         assert process.stdout is not None
         try:
             address = process.stdout.readline().strip()

@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -328,7 +328,7 @@ def test_a_full_disk_is_a_clear_error_and_what_was_committed_stays(tmp_path: Pat
     requests = draft_requests(store, 400)
 
     def write(asked: list[Request]) -> None:
-        replies = [(request, Reply(request.key, "4", "stop"), cast(State, "done"), "4") for request in asked]
+        replies = [(request, Reply(request.key, "4", "stop"), "done", "4") for request in asked]
         store.add_replies(replies, backend="{}", parser="plain/1")
 
     write(requests[:100])
