@@ -76,6 +76,32 @@ def check(recipes: Recipes, overrides: Overrides = None) -> None:
 
 
 @app.command()
+def plan(
+    recipes: Recipes,
+    overrides: Overrides = None,
+    runs: Runs = Path("runs"),
+    measure: Annotated[
+        int | None, typer.Option(min=2, help="Run this many prompts, and a short training, to measure time and memory.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for scripts.")] = False,
+) -> None:
+    """Say what a run will need: requests, tokens, money, time and memory.
+
+    Example: cgd plan configs/quickstart.toml --measure 8
+    """
+    from cgd.plan import make_plan
+    from cgd.plan.show import sentences, table
+    from cgd.runfolder import command_line
+
+    planned = make_plan(load_recipe(recipes, overrides or []), runs, measured=measure or 0, command=command_line())
+    if as_json:
+        typer.echo(json.dumps(planned.as_json(), ensure_ascii=False))
+        return
+    _console().print(table(planned))
+    typer.echo("\n".join(sentences(planned)))
+
+
+@app.command()
 def report(folder: RunPath) -> None:
     """Write a run's report again from its store.
 
@@ -150,6 +176,11 @@ def _store(folder: Path) -> Iterator[Store]:
         yield store
     finally:
         store.close()
+
+
+def _console() -> Console:
+    """A terminal as wide as it is; elsewhere lines that are not broken."""
+    return Console(width=None if sys.stdout.isatty() else 250)
 
 
 def _table(rows: Sequence[Any]) -> Table:
