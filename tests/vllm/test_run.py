@@ -34,7 +34,7 @@ engine = {{ enforce_eager = true, kv_cache_memory_bytes = 268435456 }}
 backend = "vllm"
 model = "{MODEL}"
 [teacher.options]
-dtype = "bfloat16"
+dtype = "float32"
 max_model_len = 1024
 engine = {{ enforce_eager = true, kv_cache_memory_bytes = 268435456 }}
 [draft]

@@ -41,9 +41,12 @@ def free_port() -> int:
 def base_url(
     real_weights: None, cache_of_the_user: str | None, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
-    """`vllm serve` in a process of its own, until the tests of this file are over."""
+    """A server of vLLM's in a process of its own, until the tests of this file are over.
+
+    Its module, not the command `vllm`: the one that comes with the build for CPUs looks for a package of another name.
+    """
     port, log = free_port(), tmp_path_factory.mktemp("serve") / "log"
-    command = [str(Path(sys.executable).parent / "vllm"), "serve", str(model_folder(MODEL))]
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model_folder(MODEL))]
     command += ["--served-model-name", MODEL, "--host", "127.0.0.1", "--port", str(port), "--dtype", "float32"]
     command += ["--max-model-len", "512", "--kv-cache-memory-bytes", str(2**28), "--enforce-eager"]
     environment = without_test_cache(cache_of_the_user)
