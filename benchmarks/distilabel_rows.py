@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 
 from distilabel.models import OpenAILLM
 from distilabel.pipeline import Pipeline
@@ -11,7 +12,7 @@ from distilabel.steps.tasks import TextGeneration
 
 
 def main() -> None:
-    """Generate a text for every row; requests of one batch are in flight together."""
+    """Generate a text for every row and print the seconds it took; requests of one batch are in flight together."""
     url, rows, concurrency, folder = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
     data = [{"instruction": f"What is {row} + 1?"} for row in range(rows)]
     with Pipeline(name="peer", cache_dir=folder) as pipeline:
@@ -20,8 +21,11 @@ def main() -> None:
         )
         load = LoadDataFromDicts(data=data, batch_size=concurrency)
         load >> TextGeneration(llm=llm, input_batch_size=concurrency)
+    started = time.perf_counter()
     made = pipeline.run(use_cache=False)["default"]["train"]
+    seconds = time.perf_counter() - started
     assert len(made) == rows and all(made["generation"]), "distilabel left rows without a text"
+    print(seconds)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,9 @@ cgd commits every reply to a store on disk. The stub server takes 20 ms for a re
 
 stub_ratio            median over pairs of rows/s of cgd / rows/s of the bare loop, at the stub server
 real_server_ratio     the same at the real server
-over_distilabel       rows/s of cgd at the stub / rows/s of distilabel there with batches as large as the concurrency;
-                      distilabel's clock starts with its first request, so that starting its processes is not counted
+over_distilabel       rows/s of cgd at the stub / rows/s of distilabel there, as many rows in batches as large as the
+                      concurrency; the clocks run from the call that generates, sample() and Pipeline.run(), to its end
+over_distilabel_busy  the same with distilabel's clock from its first request to its last answer: without its start
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from typing import Any, NamedTuple
 
 import aiohttp
 
+from benchmarks.asking import make_requests
 from benchmarks.output import parser, scratch_folder, show
-from benchmarks.requests import make_requests
 from benchmarks.servers import server
 from cgd.plugins import build_backend
 from cgd.records import Request
@@ -48,21 +49,21 @@ class Pairs(NamedTuple):
 def main() -> None:
     """Measure at the stub, with distilabel there, and at the real server."""
     options = parser(__doc__)
-    options.add_argument("--pairs", type=int, default=5)
-    options.add_argument("--stub-rows", type=int, default=6000, help="of each half of a pair")
+    options.add_argument("--pairs", type=int, default=7)
+    options.add_argument("--stub-rows", type=int, default=5000, help="of each half of a pair")
     options.add_argument("--real-rows", type=int, default=64, help="of each half of a pair; 0 leaves it out")
-    options.add_argument("--distilabel-rows", type=int, default=2000, help="0 leaves it out")
+    options.add_argument("--no-distilabel", action="store_true", help="leave it out; it is installed on first use")
     options.add_argument("--concurrency", type=int, default=128, help="requests in flight at the stub")
     options.add_argument("--slots", type=int, default=16, help="of the real server, and requests in flight there")
     arguments = options.parse_args()
     figures: dict[str, Any] = {"pairs": arguments.pairs, "concurrency": arguments.concurrency}
     with server("benchmarks.stub_server", str(STUB_DELAY_S), str(STUB_SLOTS)) as url:
-        make = stub_requests
-        stub = alternate(url, arguments.pairs, arguments.stub_rows, arguments.concurrency, make)
+        stub = alternate(url, arguments.pairs, arguments.stub_rows, arguments.concurrency, stub_requests)
     figures |= {"stub_rows_per_s": stub.ours, "stub_bare_rows_per_s": stub.bare, "stub_ratio": stub.ratio}
-    if arguments.distilabel_rows:
-        peer = distilabel_rate(arguments.distilabel_rows, arguments.concurrency)
-        figures |= {"distilabel_rows_per_s": peer, "over_distilabel": stub.ours / peer}
+    if not arguments.no_distilabel:
+        whole, busy = distilabel_rates(arguments.stub_rows, arguments.concurrency)
+        figures |= {"distilabel_rows_per_s": whole, "over_distilabel": stub.ours / whole}
+        figures |= {"distilabel_busy_rows_per_s": busy, "over_distilabel_busy": stub.ours / busy}
     if arguments.real_rows:
         from tests.llama_server import llama_server
 
@@ -83,9 +84,7 @@ def real_requests(rows: int) -> list[Request]:
     return make_requests([f"Write a story about the number {n}." for n in numbers], {"model": MODEL}, max_tokens=16)
 
 
-def alternate(
-    url: str, pairs: int, rows: int, concurrency: int, make: Callable[[int], Sequence[Request]]
-) -> Pairs:
+def alternate(url: str, pairs: int, rows: int, concurrency: int, make: Callable[[int], Sequence[Request]]) -> Pairs:
     """Both contenders in turn, after a short warm-up of the server; every other pair begins with the other one."""
     bare_rate(url, make(concurrency), concurrency)
     contenders = {"ours": our_rate, "bare": bare_rate}
@@ -144,19 +143,19 @@ async def ask_and_forget(url: str, bodies: Sequence[dict[str, Any]], concurrency
         await asyncio.gather(*(work(session) for _ in range(concurrency)))
 
 
-def distilabel_rate(rows: int, concurrency: int) -> float:
-    """Rows/s of distilabel from its first request to the last answer, by the stub's clock."""
-    python = distilabel_python()
+def distilabel_rates(rows: int, concurrency: int) -> tuple[float, float]:
+    """Rows/s of distilabel over its whole `Pipeline.run()`, and from its first request to the last answer."""
     with (
         server("benchmarks.stub_server", str(STUB_DELAY_S), str(STUB_SLOTS)) as url,
         tempfile.TemporaryDirectory(dir=scratch_folder()) as folder,
     ):
-        script = Path(__file__).with_name("distilabel_rows.py")
-        command = [python, script, url, str(rows), str(concurrency), folder]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        # -P: the folder of the script, whose modules are not meant for that environment, stays off its path.
+        script = [str(distilabel_python()), "-P", str(Path(__file__).with_name("distilabel_rows.py"))]
+        command = [*script, url, str(rows), str(concurrency), folder]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         span = asyncio.run(get_json(f"{url}/span"))
     assert span["answered"] >= rows
-    return rows / float(span["seconds"])
+    return rows / float(done.stdout.splitlines()[-1]), rows / float(span["seconds"])
 
 
 def distilabel_python() -> Path:

@@ -29,8 +29,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from benchmarks.asking import make_requests
 from benchmarks.output import parser, scratch_folder, show
-from benchmarks.requests import make_requests
 from cgd.plugins import build_backend
 from cgd.records import Reply, Request
 from cgd.sampling import sample

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from benchmarks.requests import asked_for
+from benchmarks.asking import asked_for
 from benchmarks.servers import completion, serve
 
 
