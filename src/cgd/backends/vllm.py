@@ -193,6 +193,7 @@ class VllmBackend:
     def _loaded_engine(self) -> Any:
         if self._engine is None:
             os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+            os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")  # a run reports to nobody
             os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # a scheduler of its own outlives a killed run
             os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"  # this process has threads
             from vllm import EngineArgs, LLMEngine
