@@ -157,7 +157,7 @@ class Plan(NamedTuple):
                     "cap": getattr(self.budget, unit),
                     "spent": self.spent_tokens if unit == "tokens" else self.spent_cost,
                     "expected": known(self.end(unit)[0]),
-                    "at_most": self.end(unit)[1],
+                    "at_most": known(self.end(unit)[1]),
                 }
                 for unit in ("tokens", "cost")
             },

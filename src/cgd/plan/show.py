@@ -82,12 +82,8 @@ def _budget(plan: Plan, unit: str, cap: float) -> str:
 
 
 def _needs(plan: Plan) -> str:
-    peaks = [
-        f"{gib:.1f} GiB {'training' if what == 'training' else 'generating'}"
-        for what, gib in plan.peak_gib.items()
-        if gib
-    ]
-    memory = f"; peak memory {', '.join(peaks)}" if peaks else ""
+    peaks = ", ".join(f"{gib:.1f} GiB in {what}" for what, gib in plan.peak_gib.items() if gib)
+    memory = f"; peak memory {peaks}" if peaks else ""
     if plan.seconds is None:
         return f"Time unknown: --measure 8 finds out{memory}."
     whole, left = plan.seconds
