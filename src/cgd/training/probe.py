@@ -43,13 +43,14 @@ def probe(job: dict[str, Any]) -> dict[str, Any]:
 
     config = TrainingConfig.model_validate(job["training"])
     rows = [EncodedRow(*row) for row in job["rows"]]
-    rows = (rows * (config.batch_size * max(_STEPS) // len(rows) + 1))[: config.batch_size * max(_STEPS)]
+    rows *= config.batch_size * max(_STEPS) // len(rows) + 1
     seconds = []
     for steps in _STEPS:
         started = time.perf_counter()
         with tempfile.TemporaryDirectory(dir=job["scratch"], prefix="trial.") as scratch:
             short = config.model_copy(update={"steps": steps})
-            train(rows, Path(job["student"]), Path(scratch) / "model", short, 0, "trial training")
+            enough = rows[: config.batch_size * steps]
+            train(enough, Path(job["student"]), Path(scratch) / "model", short, 0, "trial training")
         seconds.append(time.perf_counter() - started)
     step_s = max(0.0, seconds[1] - seconds[0]) / (_STEPS[1] - _STEPS[0])
     return {"fixed_s": max(0.0, seconds[0] - _STEPS[0] * step_s), "step_s": step_s, "peak_gib": peak_gib()}
