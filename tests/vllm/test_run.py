@@ -124,7 +124,7 @@ def test_ctrl_c_waits_for_what_is_in_flight(recipe: Path, cache_of_the_user: str
     """The signal goes to every process of the terminal, the engine's among them: no draft fails, none is cut short."""
     with started(recipe, without_test_cache(cache_of_the_user)) as process:
         os.killpg(process.pid, signal.SIGINT)
-        _, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=300)
     assert process.returncode == 130, errors[-4000:]
     assert "waiting for what is in flight" in errors and "Traceback" not in errors
     folder = recipe.parent / "runs" / "taught"
