@@ -161,7 +161,8 @@ def test_a_changed_recipe_is_refused_with_the_keys_their_values_and_the_stages(t
         f"{tmp_path} was begun with another recipe:",
         "  critique.max_tokens: 64 -> 128",
         "  training.seeds.1: absent -> 1",
-        "Stages that work again where their inputs changed: critique, refinement, training, evaluation, report. "
+        "Stages that work again where their inputs changed: critique, refinement, teacher_answer, training, "
+        "evaluation, report. "
         "Rows already stored stay.",
         "Go on with --accept-changes, or give the recipe another name.",
     ]
@@ -171,11 +172,14 @@ def test_a_changed_recipe_is_refused_with_the_keys_their_values_and_the_stages(t
 @pytest.mark.parametrize(
     ("changes", "stages"),
     [
-        ({"seed": 1}, "data, draft, critique, refinement, training, evaluation, report"),
-        ({"data": {"task": "arithmetic", "n": 9}}, "data, draft, critique, refinement, training, evaluation, report"),
-        ({"student": {"model": "other"}}, "draft, critique, refinement, training, evaluation, report"),
-        ({"teacher": {"backend": "tutor"}}, "critique, refinement, training, evaluation, report"),
-        ({"refinement": {"max_tokens": 9}}, "refinement, training, evaluation, report"),
+        ({"seed": 1}, "data, draft, critique, refinement, teacher_answer, training, evaluation, report"),
+        (
+            {"data": {"task": "arithmetic", "n": 9}},
+            "data, draft, critique, refinement, teacher_answer, training, evaluation, report",
+        ),
+        ({"student": {"model": "other"}}, "draft, critique, refinement, teacher_answer, training, evaluation, report"),
+        ({"teacher": {"backend": "tutor"}}, "critique, refinement, teacher_answer, training, evaluation, report"),
+        ({"refinement": {"max_tokens": 9}}, "refinement, teacher_answer, training, evaluation, report"),
         ({"arms": [{"name": "cft", "objective": "cft"}]}, "training, evaluation, report"),
         ({"training": {"epochs": 2}}, "training, evaluation, report"),
         ({"evaluation": {"max_tokens": 9}}, "evaluation, report"),

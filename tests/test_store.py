@@ -328,7 +328,8 @@ def test_a_full_disk_is_a_clear_error_and_what_was_committed_stays(tmp_path: Pat
     requests = draft_requests(store, 400)
 
     def write(asked: list[Request]) -> None:
-        replies = [(request, Reply(request.key, "4", "stop"), "done", "4") for request in asked]
+        done: State = "done"
+        replies = [(request, Reply(request.key, "4", "stop"), done, "4") for request in asked]
         store.add_replies(replies, backend="{}", parser="plain/1")
 
     write(requests[:100])

@@ -41,7 +41,8 @@ def run(
     overrides: Overrides = None,
     runs: Runs = Path("runs"),
     until: Annotated[
-        Literal["draft", "critique", "refinement", "training"] | None, typer.Option(help="The last stage to run.")
+        Literal["draft", "critique", "refinement", "teacher_answer", "training"] | None,
+        typer.Option(help="The last stage to run."),
     ] = None,
     accept_changes: AcceptChanges = False,
 ) -> None:

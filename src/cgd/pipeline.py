@@ -14,13 +14,12 @@ from typing import Any, Literal, NamedTuple
 
 from cgd import evaluation
 from cgd.analysis.summary import summarise
-from cgd.chat import load_tokenizer
-from cgd.config import Recipe, TrainingConfig
+from cgd.config import Recipe
 from cgd.data import ChosenPrompts, choose_prompts
-from cgd.dataset.build import TrainingRow, rows_hash, training_rows, write_parquet
+from cgd.dataset.build import rows_hash, training_rows, write_parquet
 from cgd.generation import stages
 from cgd.generation.collect import GeneratedStage, collect, retry_longer
-from cgd.models import model_folder, weights_hash
+from cgd.models import model_folder
 from cgd.plugins import Backend
 from cgd.records import Prompt, Record, Request
 from cgd.report.html import write_html
@@ -30,12 +29,10 @@ from cgd.runfolder import RunFolder, open_run, read_json
 from cgd.sampling import sample
 from cgd.spending import Spending
 from cgd.store import Drop, StoredReply
-from cgd.training.checkpoint import checkpoint_key, find, publish, read_stamp
-from cgd.training.completion_only import encode_arms
-from cgd.training.sft import train
+from cgd.training.arms import train_arms
 
 BASE = "base"
-Until = Literal["draft", "critique", "refinement", "training"]
+Until = Literal["draft", "critique", "refinement", "teacher_answer", "training"]
 
 
 class Generated(NamedTuple):
@@ -89,9 +86,10 @@ def run(
         records, made = _make_records(folder, recipe, resolved, prompts.training, until)
         if until not in (None, "training"):
             return RunResult(folder.path, made, {})
-        rows, drops = training_rows(records, resolved.objectives)
+        rows, drops = training_rows(records, resolved.objectives, recipe.dropouts)
         folder.store.set_drops("dataset", drops)
-        made += _train(folder, recipe, rows)
+        hashes = {arm: rows_hash(arm_rows) for arm, arm_rows in rows.items()}
+        made += train_arms(folder, recipe, rows, hashes, write_parquet)
         if until == "training":
             return RunResult(folder.path, made, {})
         made += _evaluate(folder, recipe, prompts)
@@ -181,51 +179,6 @@ def _generate(
         replies = make(requests)
     records, drops = collect(stage, requests, replies, keep_truncated=config.truncated == "keep")
     return Generated(records, before.drops + drops, before.made + made)
-
-
-def _train(folder: RunFolder, recipe: Recipe, rows: Mapping[str, Sequence[TrainingRow]]) -> int:
-    """Train every arm and seed whose checkpoint is absent or was trained from something else."""
-    config = recipe.training
-    student = model_folder(recipe.student.model, recipe.student.options.get("revision"))
-    jobs = [(arm, seed) for arm in rows for seed in config.seeds]
-    hashes = {arm: rows_hash(rows[arm]) for arm in rows}
-    keys = {(arm, seed): checkpoint_key(hashes[arm], config, seed, weights_hash(student)) for arm, seed in jobs}
-    stamps = {job: read_stamp(folder.checkpoint(*job)) for job in jobs}
-    trained = 0
-    if any(stamp is None or stamp.key != keys[job] for job, stamp in stamps.items()):
-        with folder.timed("training"):
-            trained = _train_missing(folder, config, student, rows, keys)
-        stamps = {job: read_stamp(folder.checkpoint(*job)) for job in jobs}
-    folder.store.set_checkpoints({job: stamp.info for job, stamp in stamps.items() if stamp})
-    return trained
-
-
-def _train_missing(
-    folder: RunFolder,
-    config: TrainingConfig,
-    student: Path,
-    rows: Mapping[str, Sequence[TrainingRow]],
-    keys: Mapping[tuple[str, int], str],
-) -> int:
-    examples = {arm: [row.example for row in arm_rows] for arm, arm_rows in rows.items()}
-    encoded, too_long = encode_arms(load_tokenizer(student), examples, config.max_length, config.max_overlength_share)
-    any_arm = next(iter(rows.values()))
-    left_out = [Drop(any_arm[index].record_id, reason) for index, reason in too_long.items()]
-    folder.store.set_drops("length", left_out)
-    for arm, arm_rows in rows.items():
-        write_parquet([row for i, row in enumerate(arm_rows) if i not in too_long], folder.dataset(arm))
-    ids = [drop.record_id for drop in left_out]
-    trained = 0
-    for (arm, seed), key in keys.items():
-        out = folder.checkpoint(arm, seed)
-        # Another arm's long rows are left out here too, so they count although this arm's key is the same.
-        if find(out, key, ids):
-            continue
-        scratch = out.with_name(f"{out.name}.partial")
-        info = train(encoded[arm], student, scratch, config, seed, f"train {arm} seed {seed}")
-        publish(scratch, out, key, ids, info)
-        trained += 1
-    return trained
 
 
 def _evaluate(folder: RunFolder, recipe: Recipe, prompts: ChosenPrompts) -> int:

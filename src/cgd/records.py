@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, TypedDict
 
-from cgd.config import Sampling
+from cgd.config import ContextDropoutConfig, Sampling
 
-Stage = Literal["draft", "critique", "refinement", "prediction"]
+Stage = Literal["draft", "critique", "refinement", "teacher_answer", "prediction"]
 State = Literal["done", "failed", "truncated"]
 
 
@@ -72,7 +72,7 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """(x, y', c, ŷ, y*) as far as it has come; y* is `prompt.solution`.
+    """(x, y', c, ŷ, y*) as far as it has come; y* is `prompt.solution`, the teacher's answer its reply to x alone.
 
     `key` is the key of the last reply in it (empty while there is only the prompt): whatever is
     made from this record hangs on that key.
@@ -82,17 +82,25 @@ class Record:
     draft: str | None = None
     critique: str | None = None
     refinement: str | None = None
+    teacher_answer: str | None = None
     key: str = ""
 
-    def with_reply(self, stage: Literal["draft", "critique", "refinement"], key: str, text: str) -> Record:
-        """The record one stage further."""
-        fields: dict[str, Any] = {stage: text, "key": key}
+    def with_reply(
+        self, stage: Literal["draft", "critique", "refinement", "teacher_answer"], key: str, text: str
+    ) -> Record:
+        """The record one stage further; nothing hangs on a teacher's answer, so with it the key stays."""
+        fields: dict[str, Any] = {stage: text, "key": self.key if stage == "teacher_answer" else key}
         return replace(self, **fields)
 
     @property
     def id(self) -> str:
         """A name that is unique among the records of one run."""
         return f"{self.prompt.id}:{self.key[:12]}" if self.key else self.prompt.id
+
+
+def reduce_context(record: Record, dropout: ContextDropoutConfig) -> Record:
+    """The record without what a context dropout takes away."""
+    return replace(record, critique=None, draft=None if dropout.drop == "draft_and_critique" else record.draft)
 
 
 class Example(NamedTuple):
@@ -102,9 +110,24 @@ class Example(NamedTuple):
     target: str
 
 
+class TrainingRow(NamedTuple):
+    """One row of one arm: an example, and how much its loss counts.
+
+    `reduced` is the same example with the context that the arm's dropout takes away; None where there is no dropout.
+    """
+
+    record_id: str
+    example: Example
+    reduced: Example | None = None
+    weight: float = 1.0
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One text to be generated. Only worked-solution backends may read the record's solution."""
+    """One text to be generated; `upstream` is the key of the row it was made from.
+
+    Only worked-solution backends may read the record's solution.
+    """
 
     key: str
     stage: Stage
@@ -112,6 +135,7 @@ class Request:
     messages: tuple[Message, ...]
     sampling: Sampling
     sample: int = 0
+    upstream: str = ""
 
     @property
     def seed(self) -> int:
@@ -155,6 +179,7 @@ def make_request(  # noqa: PLR0913 - every argument is one part of the key
     identity: Mapping[str, Any],
     run_seed: int,
     sample: int = 0,
+    upstream: str | None = None,
 ) -> Request:
     """Build a request whose key covers everything that can change its text, and nothing else.
 
@@ -166,12 +191,14 @@ def make_request(  # noqa: PLR0913 - every argument is one part of the key
         identity: the backend's own account of what decides its text (model, revision, options).
         run_seed: the recipe's seed.
         sample: index among several samples of the same context.
+        upstream: key of the row that the text is made from; the record's where None.
     """
+    upstream = record.key if upstream is None else upstream
     key = content_hash(
         {
             "stage": stage,
             "prompt": record.prompt.id,
-            "upstream": record.key,
+            "upstream": upstream,
             "sample": sample,
             "seed": run_seed,
             "messages": list(messages),
@@ -179,4 +206,4 @@ def make_request(  # noqa: PLR0913 - every argument is one part of the key
             "backend": dict(identity),
         }
     )
-    return Request(key, stage, record, tuple(messages), sampling, sample)
+    return Request(key, stage, record, tuple(messages), sampling, sample, upstream)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from typing import NamedTuple
 
-from cgd.config import Recipe
+from cgd.config import ArmConfig, Recipe
 from cgd.errors import UserError
 from cgd.plugins import Backend, Objective, build_backend, build_objective, build_task
 from cgd.prompts import render
+from cgd.records import Prompt, Record, reduce_context
 
 
 class Resolved(NamedTuple):
@@ -28,9 +29,12 @@ def resolve(recipe: Recipe) -> Resolved:
     """
     objectives = {arm.name: build_objective(arm.objective, arm.options) for arm in recipe.arms}
     needs = frozenset[str]().union(*(objective.needs for objective in objectives.values()))
-    taught = sorted(name for name, objective in objectives.items() if objective.needs & {"critique", "refinement"})
+    from_teacher = {"critique", "refinement", "teacher_answer"}
+    taught = sorted(name for name, objective in objectives.items() if objective.needs & from_teacher)
     if taught and recipe.teacher is None:
         raise UserError(f"arms {', '.join(taught)} learn from a teacher, and the recipe has no [teacher] section")
+    for arm in recipe.arms:
+        _check_dropout(arm, objectives[arm.name])
     _check_prompt_files(recipe)
     build_task(recipe.data.task, recipe.data.options)
     for task in recipe.evaluation.tasks:
@@ -41,6 +45,23 @@ def resolve(recipe: Recipe) -> Resolved:
         build_backend(recipe.teacher.backend, recipe.teacher.plugin_options) if taught and recipe.teacher else None
     )
     return Resolved(student, teacher, objectives, needs)
+
+
+def _check_dropout(arm: ArmConfig, objective: Objective) -> None:
+    """Refuse a context dropout that takes away nothing, or what the objective learns to write."""
+    if arm.context_dropout is None:
+        return
+    prompt = Prompt.create("probe", [{"role": "user", "content": "x"}], solution="y")
+    whole = Record(prompt, draft="d", critique="c", refinement="r", teacher_answer="a", key="k")
+    try:
+        changes = objective.example(whole) != objective.example(reduce_context(whole, arm.context_dropout))
+    except AssertionError:  # its target is gone
+        changes = False
+    if not changes:
+        raise UserError(
+            f"arm {arm.name}: context_dropout.drop = {arm.context_dropout.drop!r} takes nothing from the context of "
+            f"objective {arm.objective!r}, or its target; it is for objectives that read critiques or drafts, as cgd"
+        )
 
 
 def _check_prompt_files(recipe: Recipe) -> None:

@@ -31,6 +31,7 @@ _REDONE_FROM = {
     "teacher": "critique",
     "critique": "critique",
     "refinement": "refinement",
+    "teacher_answer": "teacher_answer",
     "arms": "training",
     "training": "training",
     "evaluation": "evaluation",
@@ -38,7 +39,7 @@ _REDONE_FROM = {
 }
 # Keys that say what may be spent or borne; a change of them redoes nothing and needs no consent.
 _FREE = ("max_failed_share", "budget", "student.price", "teacher.price")
-_STAGES = ("data", "draft", "critique", "refinement", "training", "evaluation", "report")
+_STAGES = ("data", "draft", "critique", "refinement", "teacher_answer", "training", "evaluation", "report")
 
 
 class RunFolder:

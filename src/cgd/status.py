@@ -13,7 +13,8 @@ SELECT u.stage, u.task, u.arm, u.seed, COUNT(*) AS asked,
        COALESCE(SUM(r.completion_tokens), 0) AS tokens
 FROM current AS u LEFT JOIN replies AS r ON r.key = u.key
 GROUP BY u.stage, u.task, u.arm, u.seed
-ORDER BY CASE u.stage WHEN 'draft' THEN 0 WHEN 'critique' THEN 1 WHEN 'refinement' THEN 2 ELSE 3 END,
+ORDER BY CASE u.stage WHEN 'draft' THEN 0 WHEN 'critique' THEN 1 WHEN 'refinement' THEN 2
+         WHEN 'teacher_answer' THEN 3 ELSE 4 END,
          u.task, u.arm != 'base', u.arm, u.seed
 """
 _FAILED = """

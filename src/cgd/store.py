@@ -154,7 +154,7 @@ class Store:
                 request.key,
                 request.stage,
                 request.record.prompt.id,
-                request.record.key,
+                request.upstream,
                 request.sample,
                 _dump(list(request.messages)),
                 backend,

@@ -27,7 +27,13 @@ _DENIED_FAULT = re.compile(
 )
 _PRAISE = re.compile(r"\b(?:right|correct(?:ly)?)\b", re.IGNORECASE)
 
-PARSERS = {"draft": "plain/1", "critique": "teacher/1", "refinement": "teacher/1", "prediction": "plain/1"}
+PARSERS = {
+    "draft": "plain/1",
+    "critique": "teacher/1",
+    "refinement": "teacher/1",
+    "teacher_answer": "teacher/1",
+    "prediction": "plain/1",
+}
 """Name and version of the rule that parses each stage's raw reply."""
 
 

@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from cgd.dataset.build import TrainingRow, rows_hash, training_rows, write_parquet
+from cgd.config import ContextDropoutConfig
+from cgd.dataset.build import rows_hash, training_rows, write_parquet
 from cgd.errors import UserError
 from cgd.plugins import Objective, build_objective
-from cgd.records import Example, Prompt, Record
+from cgd.records import Example, Prompt, Record, TrainingRow
 from cgd.store import Drop
 from tests.builders import user
 
@@ -76,6 +77,31 @@ def test_training_on_nothing_is_refused_with_the_reasons() -> None:
         training_rows([], objectives("cgd"))
 
 
+def test_a_row_comes_with_the_context_that_its_arm_drops_and_with_its_weight() -> None:
+    """Cgd without its critique is refine; without the draft, too, it is the prompt alone; sft has no dropout here."""
+    one = record(0)
+    weighted = replace(one, prompt=replace(one.prompt, meta={"weight": 2}))
+    for drop, alike in (("critique", "refine"), ("draft_and_critique", "distilled_sft")):
+        dropout = ContextDropoutConfig.model_validate({"p": 0.5, "drop": drop})
+        rows, _ = training_rows([weighted], objectives("cgd", "sft"), {"cgd": dropout})
+        assert rows["cgd"][0].example == build_objective("cgd", {}).example(one)
+        assert rows["cgd"][0].reduced == build_objective(alike, {}).example(one)
+        assert (rows["sft"][0].reduced, rows["sft"][0].weight, rows["cgd"][0].weight) == (None, 2.0, 2.0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        TrainingRow("a", Example(user("1 + 1?"), "3")),
+        TrainingRow("a", Example(user("1 + 1?"), "2"), weight=0.5),
+        TrainingRow("a", Example(user("1 + 1?"), "2"), reduced=Example(user("?"), "2")),
+    ],
+)
+def test_target_weight_and_dropped_context_all_change_what_rows_teach(change: TrainingRow) -> None:
+    assert rows_hash([change]) != rows_hash([row("2")])
+    assert rows_hash([change]) == rows_hash([change._replace(record_id="b")])
+
+
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1))
 def test_arms_train_on_the_same_records_and_no_record_is_lost(made: list[tuple[bool, bool]]) -> None:
@@ -107,10 +133,15 @@ def test_the_hash_is_of_what_the_rows_teach_in_their_order() -> None:
 
 def test_rows_are_written_as_text_for_other_tools(tmp_path: Path) -> None:
     path = tmp_path / "dataset" / "cgd.parquet"
-    write_parquet([row("zwei ②", "1 + 1?\u2028"), row("3", name="b")], path)
+    write_parquet([row("zwei ②", "1 + 1?\u2028"), row("3", name="b")._replace(weight=0.5)], path)
     assert parquet.read_table(path).to_pylist() == [
-        {"record_id": "a", "messages": json.dumps(list(user("1 + 1?\u2028")), ensure_ascii=False), "target": "zwei ②"},
-        {"record_id": "b", "messages": json.dumps(list(user("1 + 1?"))), "target": "3"},
+        {
+            "record_id": "a",
+            "messages": json.dumps(list(user("1 + 1?\u2028")), ensure_ascii=False),
+            "target": "zwei ②",
+            "weight": 1.0,
+        },
+        {"record_id": "b", "messages": json.dumps(list(user("1 + 1?"))), "target": "3", "weight": 0.5},
     ]
     assert [file.name for file in path.parent.iterdir()] == ["cgd.parquet"]
 

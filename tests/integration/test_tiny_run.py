@@ -20,6 +20,7 @@ from cgd.pipeline import RunResult
 from cgd.prompts import student_context
 from cgd.recipe import load_recipe
 from cgd.records import Example
+from cgd.training import arms
 from cgd.training.completion_only import encode_example
 from tests.integration.folder import REPOSITORY, changed, decided, query, stages, times
 
@@ -136,7 +137,7 @@ def test_a_second_run_makes_nothing_and_writes_nothing(
     def not_again(*_: Any) -> None:
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(pipeline, "train", not_again)
+    monkeypatch.setattr(arms, "train", not_again)
     before, store = times(runs / "tiny"), decided(runs / "tiny")
     result = pipeline.run(load_recipe([recipe_file]), runs)
     assert result.made == 0

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cgd.errors import UserError
 from cgd.plugins import Objective, available, build_objective
 from cgd.prompts import student_context
 from cgd.records import Example, Message, Prompt, Record
@@ -46,7 +47,7 @@ def shown(example: Example) -> set[str]:
 
 
 def test_this_file_knows_every_objective_that_ships() -> None:
-    assert available("objectives") == NAMES
+    assert available("objectives") == sorted([*NAMES, "mixture"])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -124,3 +125,41 @@ def test_a_record_is_enough_where_it_holds_what_the_objective_needs(name: str) -
 def test_a_record_can_not_be_changed_by_an_objective() -> None:
     with pytest.raises(FrozenInstanceError):
         RECORD.draft = "changed"  # type: ignore[misc]
+
+
+# Options and mixtures
+
+
+def test_distillation_may_teach_what_the_teacher_says_to_the_prompt_alone() -> None:
+    plain = build_objective("distilled_sft", {"target": "teacher_answer"})
+    record = replace(RECORD, teacher_answer="the teacher's answer")
+    assert plain.needs == {"teacher_answer"}
+    assert plain.example(record) == Example(X, "the teacher's answer")
+
+
+def records(count: int) -> list[Record]:
+    return [replace(RECORD, key=f"{index:064x}") for index in range(count)]
+
+
+def test_a_mixture_sees_each_record_as_one_of_its_parts_and_always_as_the_same() -> None:
+    mixture = build_objective("mixture", {"parts": {"cgd": 1, "distilled_sft": 1}})
+    parts = [objective(name) for name in ("cgd", "distilled_sft")]
+    examples = [mixture.example(record) for record in records(50)]
+    assert all(mixture.example(r) == e for r, e in zip(records(50), examples, strict=True))
+    views = [[part.example(record) for part in parts].index(e) for record, e in zip(records(50), examples, strict=True)]
+    assert set(views) == {0, 1}
+    assert mixture.needs == {"refinement"}
+
+
+def test_the_parts_of_a_mixture_come_at_the_stated_ratio() -> None:
+    """3 to 1 of 2000 draws: 1500 +- 4 standard errors of sqrt(2000 * 0.75 * 0.25) = 19.4, that is 1423 to 1577."""
+    mixture = build_objective("mixture", {"parts": {"cgd": 3, "sft": 1}})
+    cgd = sum(mixture.example(record).target == PARTS["refinement"] for record in records(2000))
+    assert 1423 <= cgd <= 1577
+    assert mixture.needs == {"refinement", "solution"}
+
+
+@pytest.mark.parametrize("parts", [{}, {"cgd": 1}, {"cgd": 1, "sft": 0}, {"cgd": 1, "no such": 1}])
+def test_a_mixture_of_fewer_than_two_real_parts_is_refused(parts: dict[str, float]) -> None:
+    with pytest.raises(UserError):
+        build_objective("mixture", {"parts": parts})

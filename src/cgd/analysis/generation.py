@@ -9,7 +9,7 @@ from typing import Any
 from cgd.store import Store
 from cgd.text import critique_verdict
 
-_STAGES = ("draft", "critique", "refinement")
+_STAGES = ("draft", "critique", "refinement", "teacher_answer")
 _STATES = ("done", "truncated", "failed")
 _COUNTS = """
 SELECT COALESCE(r.state, 'failed') AS state, COALESCE(r.error_class, 'no reply') AS error_class, COUNT(*) AS n,
@@ -24,7 +24,8 @@ _SPENT = """
 SELECT stage, COUNT(*) AS rows, SUM(attempts) AS attempts, SUM(spent_prompt_tokens) AS prompt_tokens,
        SUM(spent_completion_tokens) AS completion_tokens, SUM(spent_cost) AS cost
 FROM replies GROUP BY stage
-ORDER BY CASE stage WHEN 'draft' THEN 0 WHEN 'critique' THEN 1 WHEN 'refinement' THEN 2 ELSE 3 END
+ORDER BY CASE stage WHEN 'draft' THEN 0 WHEN 'critique' THEN 1 WHEN 'refinement' THEN 2
+  WHEN 'teacher_answer' THEN 3 ELSE 4 END
 """
 
 

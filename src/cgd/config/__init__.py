@@ -15,12 +15,13 @@ from cgd.config.generation import (
     Truncated,
 )
 from cgd.config.recipe import Recipe
-from cgd.config.training import ArmConfig, TrainingConfig
+from cgd.config.training import ArmConfig, ContextDropoutConfig, TrainingConfig
 
 __all__ = [
     "ArmConfig",
     "BackendConfig",
     "BudgetConfig",
+    "ContextDropoutConfig",
     "CritiqueConfig",
     "DataConfig",
     "Decoding",

@@ -78,7 +78,7 @@ Truncated = Literal["keep", "drop", "retry"]
 
 
 class GeneratedConfig(Decoding):
-    """A generating stage: what becomes of replies that were cut at `max_tokens`."""
+    """A generating stage: how it decodes, and what becomes of replies that were cut at `max_tokens`."""
 
     truncated: Truncated = "drop"
     """A reply cut at `max_tokens`: `keep` it as it is, `drop` its record, or `retry` once with `retry_max_tokens`."""

@@ -18,7 +18,7 @@ from cgd.config.generation import (
     RefinementConfig,
     StudentConfig,
 )
-from cgd.config.training import ArmConfig, TrainingConfig
+from cgd.config.training import ArmConfig, ContextDropoutConfig, TrainingConfig
 
 
 class Recipe(Section):
@@ -37,6 +37,7 @@ class Recipe(Section):
     draft: DraftConfig = DraftConfig()
     critique: CritiqueConfig = CritiqueConfig()
     refinement: RefinementConfig = RefinementConfig()
+    teacher_answer: GeneratedConfig = GeneratedConfig()
     arms: tuple[ArmConfig, ...]
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
@@ -60,7 +61,17 @@ class Recipe(Section):
     @property
     def generated(self) -> dict[str, GeneratedConfig]:
         """The generating stages' sections by stage."""
-        return {"draft": self.draft, "critique": self.critique, "refinement": self.refinement}
+        return {
+            "draft": self.draft,
+            "critique": self.critique,
+            "refinement": self.refinement,
+            "teacher_answer": self.teacher_answer,
+        }
+
+    @property
+    def dropouts(self) -> dict[str, ContextDropoutConfig]:
+        """Context dropout by arm, where it has one."""
+        return {arm.name: arm.context_dropout for arm in self.arms if arm.context_dropout}
 
     @property
     def checkpoint_backend(self) -> tuple[str, dict[str, Any]]:

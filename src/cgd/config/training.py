@@ -9,6 +9,17 @@ from pydantic import Field, StrictBool, StrictInt, model_validator
 from cgd.config.base import Name, PositiveInt, Section
 
 
+class ContextDropoutConfig(Section):
+    """Rows that lose part of their context, so that the student also learns to do without it, as at inference."""
+
+    p: float = Field(gt=0, le=1)
+    """Share of the rows that lose it (where `anneal` is set: at that end of the training)."""
+    drop: Literal["critique", "draft_and_critique"] = "draft_and_critique"
+    """What they lose."""
+    anneal: Literal["rising", "falling"] | None = None
+    """Let the share rise from 0 to `p`, or fall from `p` to 0, linearly over the training; constant where absent."""
+
+
 class ArmConfig(Section):
     """One trained student: an objective and its name in tables and folders."""
 
@@ -18,6 +29,8 @@ class ArmConfig(Section):
     """Objective plug-in: `cgd`, `sft`, `distilled_sft`, `cft`, `refine`, or the dotted name of your own module."""
     options: dict[str, Any] = {}
     """The objective's own keys."""
+    context_dropout: ContextDropoutConfig | None = None
+    """Train some rows without critique, or without draft and critique."""
 
 
 class TrainingConfig(Section):
@@ -45,6 +58,9 @@ class TrainingConfig(Section):
     """Gradients are clipped to this norm."""
     seeds: tuple[StrictInt, ...] = (0,)
     """One student is trained for each arm and seed."""
+    match: Literal["rows", "tokens"] = "rows"
+    """What arms have in common: rows, order and steps; or the number of tokens read, so that an arm with longer rows
+    stops earlier."""
     max_length: PositiveInt = 2048
     """Longest row in tokens, context and target; longer rows are left out, never cut."""
     max_overlength_share: float = Field(0.05, ge=0, le=1)
@@ -57,6 +73,12 @@ class TrainingConfig(Section):
     """Arithmetic of training; bfloat16 wants a GPU that has it."""
     gradient_checkpointing: StrictBool = False
     """Trade time for memory."""
+    save_steps: PositiveInt | None = None
+    """Optimizer steps between states from which a killed training goes on; a fifth of the training where absent."""
+    keep_checkpoints: PositiveInt = 1
+    """Complete checkpoints to keep of each training, evenly spaced, the last one among them."""
+    report_to: tuple[str, ...] = ()
+    """Trackers that TRL reports to as well: `trackio`, `tensorboard`, `wandb`, `mlflow`."""
 
     @model_validator(mode="after")
     def _batches_divide(self) -> TrainingConfig:

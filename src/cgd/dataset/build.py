@@ -5,25 +5,26 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from types import MappingProxyType
 
+from cgd.config import ContextDropoutConfig
 from cgd.errors import UserError
 from cgd.plugins import Objective
-from cgd.records import Example, Record, content_hash
+from cgd.records import Record, TrainingRow, content_hash, reduce_context
 from cgd.store import Drop
 
 
-class TrainingRow(NamedTuple):
-    """One row of one arm."""
-
-    record_id: str
-    example: Example
-
-
 def training_rows(
-    records: Sequence[Record], objectives: Mapping[str, Objective]
+    records: Sequence[Record],
+    objectives: Mapping[str, Objective],
+    dropouts: Mapping[str, ContextDropoutConfig] = MappingProxyType({}),
 ) -> tuple[dict[str, list[TrainingRow]], list[Drop]]:
     """Rows by arm; a record that lacks what one arm needs is left out of all of them.
+
+    Args:
+        records: what the generating stages made.
+        objectives: by arm.
+        dropouts: context dropout by arm, where it has one.
 
     Raises:
         UserError: no record is left.
@@ -36,15 +37,20 @@ def training_rows(
         reasons = sorted({drop.reason for drop in drops}) or ["no prompt came through the stages before"]
         raise UserError(f"no training rows: of {len(records)} records none is complete ({'; '.join(reasons)})")
     rows = {
-        arm: [TrainingRow(record.id, objective.example(record)) for record in kept]
-        for arm, objective in objectives.items()
+        arm: [_row(record, objective, dropouts.get(arm)) for record in kept] for arm, objective in objectives.items()
     }
     return rows, drops
 
 
 def rows_hash(rows: Sequence[TrainingRow]) -> str:
     """SHA-256 of what the rows teach, in order."""
-    return content_hash([[list(row.example.context), row.example.target] for row in rows])
+    return content_hash(
+        [
+            [[list(example.context), example.target] for example in (row.example, row.reduced) if example]
+            + [row.weight]
+            for row in rows
+        ]
+    )
 
 
 def write_parquet(rows: Sequence[TrainingRow], path: Path) -> None:
@@ -57,6 +63,7 @@ def write_parquet(rows: Sequence[TrainingRow], path: Path) -> None:
             "record_id": [row.record_id for row in rows],
             "messages": [json.dumps(list(row.example.context), ensure_ascii=False) for row in rows],
             "target": [row.example.target for row in rows],
+            "weight": [row.weight for row in rows],
         }
     )
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,11 +72,17 @@ def write_parquet(rows: Sequence[TrainingRow], path: Path) -> None:
     scratch.replace(path)
 
 
+def _row(record: Record, objective: Objective, dropout: ContextDropoutConfig | None) -> TrainingRow:
+    reduced = objective.example(reduce_context(record, dropout)) if dropout else None
+    return TrainingRow(record.id, objective.example(record), reduced, float(record.prompt.meta.get("weight", 1.0)))
+
+
 def _lacking(record: Record, needs: frozenset[str]) -> set[str]:
     have = {
         "draft": record.draft,
         "critique": record.critique,
         "refinement": record.refinement,
+        "teacher_answer": record.teacher_answer,
         "solution": record.prompt.solution,
     }
     return {need for need in needs if have[need] is None}

@@ -9,11 +9,15 @@ from cgd.config import Sampling
 from cgd.records import Record, Request, make_request
 from cgd.store import Drop, StoredReply
 
-GeneratedStage = Literal["draft", "critique", "refinement"]
+GeneratedStage = Literal["draft", "critique", "refinement", "teacher_answer"]
 
 
 def collect(
-    stage: GeneratedStage, requests: Sequence[Request], replies: Mapping[str, StoredReply], *, keep_truncated: bool
+    stage: GeneratedStage,
+    requests: Sequence[Request],
+    replies: Mapping[str, StoredReply],
+    *,
+    keep_truncated: bool,
 ) -> tuple[list[Record], list[Drop]]:
     """Extend each request's record by its reply; failed rows, and cut ones that are not kept, are left out."""
     records, drops = [], []
@@ -37,7 +41,7 @@ def retry_longer(
 ) -> list[Request]:
     """The requests, those whose reply was cut replaced by one with more room; it is a row of its own."""
     return [
-        make_request(r.stage, r.record, r.messages, longer, identity, seed, r.sample)
+        make_request(r.stage, r.record, r.messages, longer, identity, seed, r.sample, upstream=r.upstream)
         if replies[r.key].state == "truncated"
         else r
         for r in requests

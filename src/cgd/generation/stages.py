@@ -6,16 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cgd.config import Recipe
-from cgd.generation import critique, draft, refine
+from cgd.generation import answer, critique, draft, refine
 from cgd.generation.collect import GeneratedStage
 from cgd.records import Record, Request
 
-STAGES: tuple[GeneratedStage, ...] = ("draft", "critique", "refinement")
+STAGES: tuple[GeneratedStage, ...] = ("draft", "critique", "refinement", "teacher_answer")
 
 
 def is_needed(stage: GeneratedStage, needs: frozenset[str]) -> bool:
-    """A stage runs where an arm reads its text, or one made from it."""
-    return not needs.isdisjoint(STAGES[STAGES.index(stage) :])
+    """A stage runs where an arm reads its text, or one made from it; nothing is made from the teacher's own answer."""
+    made_from_it = STAGES[STAGES.index(stage) : STAGES.index("teacher_answer")] or (stage,)
+    return not needs.isdisjoint(made_from_it)
 
 
 def requests(
@@ -26,4 +27,6 @@ def requests(
         return draft.requests([record.prompt for record in records], recipe.draft, identity, recipe.seed)
     if stage == "critique":
         return critique.requests(records, recipe.critique, identity, recipe.seed)
-    return refine.requests(records, recipe.refinement, identity, recipe.seed)
+    if stage == "refinement":
+        return refine.requests(records, recipe.refinement, identity, recipe.seed)
+    return answer.requests(records, recipe.teacher_answer, identity, recipe.seed)

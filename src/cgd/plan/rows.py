@@ -20,7 +20,8 @@ from cgd.plugins import Backend
 from cgd.records import Record
 from cgd.resolve import Resolved, checkpoint_backend
 from cgd.runfolder import RunFolder
-from cgd.training.checkpoint import checkpoint_key, read_stamp
+from cgd.training.arms import job_keys
+from cgd.training.checkpoint import read_stamp
 from cgd.training.sft import optimizer_steps
 
 
@@ -155,16 +156,11 @@ def _checkpoints(inputs: Inputs, records: Sequence[Record]) -> list[tuple[str, i
     recipe, folder = inputs.recipe, inputs.folder
     if folder is None:
         return []
-    rows, _ = build.training_rows(records, inputs.resolved.objectives)
+    rows, _ = build.training_rows(records, inputs.resolved.objectives, recipe.dropouts)
     student = weights_hash(model_folder(recipe.student.model, recipe.student.options.get("revision")))
-    found = []
-    for arm, arm_rows in rows.items():
-        hashed = build.rows_hash(arm_rows)
-        for seed in recipe.training.seeds:
-            stamp = read_stamp(folder.checkpoint(arm, seed))
-            if stamp and stamp.key == checkpoint_key(hashed, recipe.training, seed, student):
-                found.append((arm, seed))
-    return found
+    keys = job_keys(recipe, {arm: build.rows_hash(arm_rows) for arm, arm_rows in rows.items()}, student)
+    stamps = {job: read_stamp(folder.checkpoint(*job)) for job in keys}
+    return [job for job, stamp in stamps.items() if stamp and stamp.key == keys[job]]
 
 
 def evaluation_rows(inputs: Inputs, checkpoints: Sequence[tuple[str, int]]) -> list[Row]:

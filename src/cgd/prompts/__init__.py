@@ -57,8 +57,10 @@ def student_context(
         messages: x; its last message is the user's.
         wanted: what the student shall write, "critique" or "refinement".
         draft: y'.
-        critique: c.
+        critique: c; without either the context is x itself.
     """
+    if draft is None and critique is None:
+        return tuple(messages)
     *before, last = messages
     text = render("student.jinja", prompt=last["content"], draft=draft, critique=critique, wanted=wanted)
     return (*before, {"role": last["role"], "content": text})

@@ -23,10 +23,11 @@ _THINK, _THINK_END = "<think>", "</think>"
 
 
 class EncodedRow(NamedTuple):
-    """One training row as token ids; both lists have the same length."""
+    """One training row as token ids, both lists of the same length; its loss counts `weight` times."""
 
     input_ids: list[int]
     labels: list[int]
+    weight: float = 1.0
 
     @property
     def target_tokens(self) -> int:

@@ -25,8 +25,8 @@ def optimizer_steps(config: TrainingConfig, rows: int) -> int:
     return config.steps or max(1, math.ceil(config.epochs * rows / config.batch_size))
 
 
-def train(
-    rows: Sequence[EncodedRow], student: Path, out: Path, config: TrainingConfig, seed: int, title: str
+def train(  # noqa: PLR0913 - what a training is made from, and where it goes
+    rows: Sequence[EncodedRow], student: Path, out: Path, config: TrainingConfig, seed: int, title: str, key: str = ""
 ) -> dict[str, Any]:
     """Fine-tune the student on the rows and save it, complete with tokenizer and template, in `out`.
 
@@ -37,6 +37,7 @@ def train(
         config: the recipe's training section.
         seed: of data order and adapter initialisation.
         title: shown beside the progress bar.
+        key: of the checkpoint.
 
     Returns:
         The account of the training: rows and their tokens (one pass), steps, seconds, loss log.
@@ -47,7 +48,7 @@ def train(
     set_seed(seed)
     shutil.rmtree(out, ignore_errors=True)
     started = time.perf_counter()
-    with StageProgress(title, optimizer_steps(config, len(rows)), "steps") as progress:
+    with StageProgress(title, math.ceil(len(rows) / config.batch_size), "steps") as progress:
         trainer = _trainer(rows, student, out, config, seed, progress)
         trainer.train()
     _save(trainer, student, out)
@@ -75,7 +76,7 @@ def _trainer(
 
     trainer = SFTTrainer(
         model=AutoModelForCausalLM.from_pretrained(student, dtype=getattr(torch, config.dtype), use_safetensors=True),
-        args=_arguments(out, config, seed, optimizer_steps(config, len(rows))),
+        args=_arguments(out, config, seed, math.ceil(len(rows) / config.batch_size)),
         train_dataset=Dataset.from_list([row._asdict() for row in rows]),
         processing_class=load_tokenizer(student),
         peft_config=_adapter(config) if config.method == "lora" else None,
