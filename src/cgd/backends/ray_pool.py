@@ -47,7 +47,7 @@ class Options(Section):
     gpus: float = Field(0, ge=0)
     """GPUs of each worker, hidden from the others; a fraction shares one among several."""
     address: str | None = Field(None, pattern=r"^(auto|[^/\s]+:\d+)$")
-    """`auto` or `host:port` of a cluster that this machine is a node of; where absent, one is started and ended here."""
+    """`auto`, or `host:port` of a cluster that has this machine as a node; where absent, one is started for the run."""
     chunk: PositiveInt = 64
     """Requests that a worker is handed at a time: two batches or more of its backend keep it busy."""
 
@@ -95,8 +95,7 @@ class _Work:
         """Queue what a dead worker left over, in smaller chunks each time: the one that kills is soon alone."""
         if deaths < _TRIES:
             self._put(left, math.ceil(len(left) / _SPLIT) if deaths < _TRIES - 1 else 1, deaths)
-            return
-        for request in left:
+        for request in left if deaths == _TRIES else ():
             error = f"{deaths} workers died with this request, the last one with no other: {reason}"
             self.events.put_nowait(Reply(request.key, error_class="WorkerDied", error=error))
 
@@ -208,10 +207,10 @@ class RayPool:
         import ray
         from ray.exceptions import RayError, RayTaskError
 
-        resources = {"num_cpus": self._options.cpus, "num_gpus": self._options.gpus}
+        remote = ray.remote(num_cpus=self._options.cpus, num_gpus=self._options.gpus)(_Worker)
         reason = ""
         for _ in range(_TRIES):
-            worker = ray.remote(_Worker).options(**resources).remote(*self._plugin_on_workers())
+            worker = remote.remote(*self._plugin_on_workers())
             try:
                 await worker.start.remote()
                 return worker
@@ -221,10 +220,8 @@ class RayPool:
                 reason = _reason(error)
         work.not_starting += 1
         if work.not_starting == self._options.workers:
-            raise UserError(
-                f"no worker of backend 'ray_pool' starts: {reason}\n"
-                "Every node needs cgd with the copied backend's packages, and the same Ray and Python as here"
-            )
+            needs = "Every node needs cgd with the copied backend's packages, and the same Ray and Python as here"
+            raise UserError(f"no worker of backend 'ray_pool' starts: {reason}\n{needs}")
         return None
 
     def _plugin_on_workers(self) -> tuple[str, dict[str, Any], list[str]]:
@@ -244,16 +241,15 @@ class RayPool:
             return
         logging.getLogger("ray").setLevel(logging.ERROR)
         quiet = {"log_to_driver": False, "configure_logging": False}
+        own = {"num_cpus": self._options.workers * self._options.cpus, "object_store_memory": 2**27}
         handler = signal.getsignal(signal.SIGTERM)
         try:
             if self._options.address is None:
-                cores = self._options.workers * self._options.cpus
-                ray.init("local", num_cpus=cores, object_store_memory=2**27, include_dashboard=False, **quiet)
+                ray.init("local", include_dashboard=False, **own, **quiet)
             else:
                 ray.init(self._options.address, **quiet)
         except (ConnectionError, RuntimeError, ValueError) as error:
-            where = self._options.address or "on this machine"
-            raise UserError(f"backend 'ray_pool' gets no Ray cluster ({where}): {error}") from error
+            raise UserError(f"no Ray cluster at {self._options.address or 'this machine'}: {error}") from error
         finally:
             if threading.current_thread() is threading.main_thread():
                 signal.signal(signal.SIGTERM, handler)  # Ray's own would end the run in the middle of a reply
@@ -295,12 +291,10 @@ def _check_room(nodes: Iterable[Mapping[str, Any]], options: Options) -> None:
     if room == 0:
         raise UserError(f"no node of the Ray cluster has room for a worker with {each}; lower cpus or gpus")
     if room < options.workers:
-        note = (
-            f"the Ray cluster has room for {room} of {options.workers} workers with {each}; the rest join when it grows"
-        )
-        print(note, file=sys.stderr)
+        note = f"the Ray cluster has room for {room} of {options.workers} workers with {each}"
+        print(f"{note}; the others join when it grows", file=sys.stderr)
 
 
 def _reason(error: Exception) -> str:
     """The last line of Ray's long account of a death."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[-1][:200]
+    return str(error).strip().rpartition("\n")[2][:200]
