@@ -356,6 +356,9 @@ def test_a_connection_that_breaks_in_the_midst_is_tried_again() -> None:
         '{"choices": [{"message": {"content": "2"}}], "usage": [1]}',
         '{"choices": [{"message": {"content": "2"}}], "usage": {"prompt_tokens": "many"}}',
         '{"choices": [{"message": {"content": "2"}}], "usage": {"prompt_tokens": 1e999}}',
+        '{"choices": [{"message": {"content": "2"}}], "usage": {"completion_tokens": -1}}',
+        '{"choices": [{"message": {"content": "2"}}], "usage": {"completion_tokens": 2147483648}}',
+        '{"choices": [{"message": {"content": "2"}}], "usage": {"completion_tokens": 1e30}}',
     ],
 )
 def test_a_malformed_answer_is_a_failed_row(store: Store, body: str) -> None:
@@ -366,6 +369,14 @@ def test_a_malformed_answer_is_a_failed_row(store: Store, body: str) -> None:
     assert (reply.state, reply.error_class) == ("failed", "BadReply")
     assert server.url in (reply.error or "")
     assert len(server.bodies) == 1
+
+
+def test_a_reason_to_end_that_no_file_can_hold_is_a_failed_row(store: Store) -> None:
+    (request,) = make_requests()
+    with always(lambda: completion(finish_reason="\ud800" + "x" * 200)) as server:
+        sampled = run(store, backend_of(server, tries=1), [request])
+    reply = sampled.replies[request.key]
+    assert (reply.state, reply.error_class) == ("failed", "Unfinished")
 
 
 def test_an_answer_in_another_encoding_is_a_failed_row() -> None:

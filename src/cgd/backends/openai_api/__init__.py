@@ -16,7 +16,7 @@ from cgd.config import PositiveInt, Section
 from cgd.errors import UserError
 from cgd.flow import Window
 from cgd.records import Message, Reply, Request
-from cgd.text import break_special_tokens
+from cgd.text import break_special_tokens, encodable
 
 _WRONG_KEY = 401
 _REFUSED = {401, 403, 404}  # until a server has answered once, it means all requests
@@ -223,10 +223,18 @@ def _parse(request: Request, answer: Mapping[str, Any], seconds: float, url: str
     return Reply(
         request.key,
         text=text,
-        finish_reason=str(finish_reason),
-        prompt_tokens=int(usage.get("prompt_tokens") or 0),
-        completion_tokens=int(usage.get("completion_tokens") or 0),
+        finish_reason=encodable(str(finish_reason)[:80]),
+        prompt_tokens=_count(usage, "prompt_tokens"),
+        completion_tokens=_count(usage, "completion_tokens"),
         latency_s=seconds,
         server=url,
         broken=broken,
     )
+
+
+def _count(usage: Mapping[str, Any], name: str) -> int:
+    """A number of tokens, which the budget and the store rely on."""
+    count = int(usage.get(name) or 0)
+    if not 0 <= count < 2**31:
+        raise ValueError(f"usage.{name} can't be {str(count):.20}")
+    return count
