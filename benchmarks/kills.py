@@ -41,7 +41,7 @@ def kill_and_count(kills: int, prompts: int, moments: random.Random, folder: Pat
         counts: Counter[str] = Counter()
         total = Account({}, 0, 0, 0, 0)
         for number in itertools.count():
-            if counts.total() >= kills and all(counts[stage] for stage in STAGES):
+            if counts.total() >= kills and (all(counts[stage] for stage in STAGES) or not kills):
                 break
             run_total = kill_until_done(recipe, folder / f"run{number}", unbroken, longest, log, moments)
             counts.update(run_total.kills_by_stage)
