@@ -132,6 +132,15 @@ def test_a_second_longer_try_doubles_the_requests_and_adds_its_tokens(recipe_fil
     assert (row.at_most.requests, row.at_most.new_tokens) == (16, 320)
 
 
+def test_records_of_one_prompt_share_the_teachers_own_answer(recipe_file: Path, tmp_path: Path) -> None:
+    """48 records of 8 prompts: 8 answers of at most 512 tokens each, and 48 rows all the same."""
+    answers = '{name = "d", objective = "distilled_sft", options = {target = "teacher_answer"}}'
+    own = f'arms=[{{name = "cgd", objective = "cgd"}}, {answers}]'
+    rows = by_name(make_plan(recipe_with(recipe_file, *SEVERAL, own), tmp_path))
+    assert (rows["teacher_answer"].at_most.requests, rows["teacher_answer"].at_most.new_tokens) == (8, 8 * 512)
+    assert rows["training d"].at_most.requests == 48
+
+
 def test_arms_without_a_teacher_need_no_generation_and_their_rows_are_exact(recipe_file: Path, tmp_path: Path) -> None:
     plan = make_plan(recipe_with(recipe_file, 'arms=[{name = "sft", objective = "sft"}]'), tmp_path)
     rows = by_name(plan)

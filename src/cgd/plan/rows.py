@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import isnan, nan
+from math import inf, isnan, nan
 from typing import Any, NamedTuple
 
 from cgd import evaluation
@@ -67,7 +67,7 @@ def generated_rows(inputs: Inputs) -> tuple[list[Row], Flow]:
         if backend is None or section is None or not stages.is_needed(stage, resolved.needs):
             continue
         known = _known(inputs, stage, backend, flow.records)
-        row, flow = _stage_row(recipe, stage, known, flow, inputs.bounds.prompt[stage])
+        row, flow = _stage_row(recipe, stage, known, flow, inputs.bounds.prompt[stage], len(fresh))
         rows.append(row._replace(price=section.price, rate=inputs.rates.get(stage)))
     return rows, flow
 
@@ -80,21 +80,26 @@ def _known(inputs: Inputs, stage: GeneratedStage, backend: Backend, records: Seq
     return known_stage(inputs.folder.store, stage, config, asked, backend.identity, inputs.recipe.seed)
 
 
-def _stage_row(recipe: Recipe, stage: GeneratedStage, known: Known, flow: Flow, prompt: Lengths) -> tuple[Row, Flow]:
+def _stage_row(
+    recipe: Recipe, stage: GeneratedStage, known: Known, flow: Flow, prompt: Lengths, prompts: int
+) -> tuple[Row, Flow]:
     """Counts of one stage, and the records that leave it."""
     config = recipe.generated[stage]
     samples = {"draft": recipe.draft.n, "critique": recipe.critique.n}.get(stage, 1)
     tries = [config.max_tokens] + ([config.longer.max_tokens] if config.truncated == "retry" else [])
     stored, missing = known.counted, flow.at_most * samples - known.first
     unmade = missing * len(tries) + known.pending
+    # Records of the same prompt share the teacher's own answer to it.
+    distinct = prompts * len(tries) if stage == "teacher_answer" else inf
+    part = min(1.0, (distinct - stored.requests) / unmade) if unmade else 0.0
     at_most = Counted(
-        stored.requests + unmade,
-        stored.prompt_tokens + unmade * prompt.at_most,
-        stored.new_tokens + missing * sum(tries) + known.pending * tries[-1],
+        stored.requests + part * unmade,
+        stored.prompt_tokens + part * unmade * prompt.at_most,
+        stored.new_tokens + part * (missing * sum(tries) + known.pending * tries[-1]),
     )
     to_come = max(flow.expected * samples - known.first, 0.0)
     second = known.cut / known.first if known.first else nan if len(tries) > 1 else 0.0
-    requests = stored.requests + to_come * (1 + second) + known.pending
+    requests = min(stored.requests + to_come * (1 + second) + known.pending, distinct)
     # The prompts of drafts are known before there is one; those of later stages hold texts.
     expected = extrapolate(stored, requests, prompt.mean if stage == "draft" else nan)
     settled = known.first - known.pending

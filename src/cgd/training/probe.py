@@ -16,6 +16,7 @@ from cgd.config import TrainingConfig
 from cgd.training.completion_only import EncodedRow
 from cgd.training.sft import train
 
+_NEVER = 10**9  # steps between states
 _STEPS = (1, 3)  # two trainings: their difference is free of loading and saving
 
 
@@ -48,7 +49,7 @@ def probe(job: dict[str, Any]) -> dict[str, Any]:
     for steps in _STEPS:
         started = time.perf_counter()
         with tempfile.TemporaryDirectory(dir=job["scratch"], prefix="trial.") as scratch:
-            short = config.model_copy(update={"steps": steps})
+            short = config.model_copy(update={"steps": steps, "save_steps": _NEVER, "report_to": ()})
             enough = rows[: config.batch_size * steps]
             train(enough, Path(job["student"]), Path(scratch) / "model", short, 0, "trial training")
         seconds.append(time.perf_counter() - started)
