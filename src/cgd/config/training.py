@@ -45,7 +45,7 @@ class TrainingConfig(Section):
     batch_size: PositiveInt = 8
     """Rows of one optimizer step, over all devices."""
     micro_batch_size: PositiveInt | None = None
-    """Rows of one forward pass on one device; the batch size where absent. Changes memory, not the result."""
+    """Most rows of one forward pass on one device; as many as are quick where absent. Changes memory, not the result."""
     learning_rate: float = Field(1e-4, gt=0)
     """Peak learning rate of AdamW."""
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
@@ -73,6 +73,9 @@ class TrainingConfig(Section):
     """Arithmetic of training; bfloat16 wants a GPU that has it."""
     gradient_checkpointing: StrictBool = False
     """Trade time for memory."""
+    attention: Literal["auto", "sdpa", "flash_attention_2", "eager"] = "auto"
+    """Attention kernel; `auto` is flash attention where it is installed (GPU, bfloat16), else PyTorch's own. Under
+    `eager` rows go through the model one by one, for architectures that can't keep packed rows apart."""
     save_steps: PositiveInt | None = None
     """Optimizer steps between states from which a killed training goes on; a fifth of the training where absent."""
     keep_checkpoints: PositiveInt = 1
