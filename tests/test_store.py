@@ -18,7 +18,7 @@ import pytest
 
 from cgd.errors import UserError
 from cgd.records import Grade, Prompt, Record, Reply, Request, State
-from cgd.store import Drop, Store, StoredReply, load_messages
+from cgd.store import Drop, Owner, Store, StoredReply, load_messages
 from tests.builders import FAILED, RIGHT, WRONG, add_predictions, add_records, answer, ask, make_prompts, user
 
 ROOT = Path(__file__).parents[1]
@@ -169,7 +169,7 @@ def test_predictions_of_arms_that_are_gone_are_forgotten_but_not_deleted(store: 
         add_predictions(store, "sums", arm, prompts, [RIGHT, WRONG], seed=seed)
     add_predictions(store, "gone", "base", prompts, [RIGHT, WRONG])
     store.set_current("draft", [ask("draft", Record(prompts[0]), "m")])
-    store.keep_current_predictions([("sums", "base", 0), ("sums", "cgd", 0), ("sums", "new", 0)])
+    store.keep_current_predictions([Owner("sums", "base", 0), Owner("sums", "cgd", 0), Owner("sums", "new", 0)])
     groups = {tuple(row) for row in store.query("SELECT DISTINCT task, arm, seed FROM predictions")}
     assert groups == {("sums", "base", 0), ("sums", "cgd", 0)}
     assert len(current(store, "draft")) == 1

@@ -89,9 +89,12 @@ def gguf_file(name: str) -> Path:
 def weights_hash(folder: Path, weights: Sequence[Path] | None = None) -> str:
     """SHA-256 (hex) over a model folder's weights, configuration, tokenizer and chat template.
 
-    A hub snapshot is known by its commit. `weights` names the weight files where they are not the safetensors. Hashes
-    of unchanged files (size and time) are remembered in the cache.
+    A built-in model is known by its package, for versions of transformers unpack it a little differently; a hub
+    snapshot by its commit. `weights` names the weight files where they are not the safetensors. Hashes of unchanged
+    files (size and time) are remembered in the cache.
     """
+    if folder.resolve().parent == (cache_folder() / "models").resolve() and folder.name in BUILT_IN:
+        return BUILT_IN[folder.name].sha256
     if folder.resolve().parent.name == "snapshots" and _COMMIT.match(folder.resolve().name):
         return folder.resolve().name
     remembered = cache_folder() / "hashes.json"

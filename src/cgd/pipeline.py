@@ -18,29 +18,21 @@ from cgd.config import Recipe
 from cgd.data import ChosenPrompts, choose_prompts
 from cgd.dataset.build import rows_hash, training_rows, write_parquet
 from cgd.generation import stages
-from cgd.generation.collect import GeneratedStage, collect, retry_longer
-from cgd.models import model_folder
-from cgd.plugins import Backend
-from cgd.records import Prompt, Record, Request
+from cgd.generation.run import Makers, make_records
+from cgd.models import model_folder, weights_hash
+from cgd.records import Record, Request
 from cgd.report.html import write_html
 from cgd.report.markdown import write_markdown
 from cgd.resolve import Resolved, checkpoint_backend, model_names, resolve
+from cgd.rounds import train_later_rounds
 from cgd.runfolder import RunFolder, open_run, read_json
 from cgd.sampling import sample
 from cgd.spending import Spending
-from cgd.store import Drop, StoredReply
-from cgd.training.arms import train_arms
+from cgd.store import Owner
+from cgd.training.arms import Rows, note_where_drafts_come_from, train_arms
 
 BASE = "base"
 Until = Literal["draft", "critique", "refinement", "teacher_answer", "training"]
-
-
-class Generated(NamedTuple):
-    """Records after a generating stage, what was left out so far, and how many replies were made."""
-
-    records: list[Record]
-    drops: list[Drop]
-    made: int
 
 
 class RunResult(NamedTuple):
@@ -83,13 +75,13 @@ def run(
         folder.save_manifest()
         folder.store.add_prompts([*prompts.training, *(p for test in prompts.evaluation.values() for p in test)])
         folder.store.set_drops("data", prompts.drops)
-        records, made = _make_records(folder, recipe, resolved, prompts.training, until)
+        makers = Makers(recipe, resolved.student, resolved.teacher, resolved.needs)
+        records, drops, made = make_records(folder, makers, prompts.training, until=until)
+        folder.store.set_drops("generation", drops)
         if until not in (None, "training"):
             return RunResult(folder.path, made, {})
-        rows, drops = training_rows(records, resolved.objectives, recipe.dropouts)
-        folder.store.set_drops("dataset", drops)
-        hashes = {arm: rows_hash(arm_rows) for arm, arm_rows in rows.items()}
-        made += train_arms(folder, recipe, rows, hashes, write_parquet)
+        made += _train(folder, recipe, resolved, records)
+        made += train_later_rounds(folder, recipe, resolved, prompts.training)
         if until == "training":
             return RunResult(folder.path, made, {})
         made += _evaluate(folder, recipe, prompts)
@@ -121,71 +113,21 @@ def _all_known(folder: RunFolder, requests: Sequence[Request]) -> bool:
     return len(folder.store.states([r.key for r in requests])) == len({r.key for r in requests})
 
 
-def _make_records(
-    folder: RunFolder, recipe: Recipe, resolved: Resolved, prompts: Sequence[Prompt], until: Until | None
-) -> tuple[list[Record], int]:
-    """Draft, criticise and refine as far as the arms need; records, and how many replies were made."""
-    student, teacher = resolved.student, resolved.teacher
-    done = Generated([Record(prompt) for prompt in prompts], [], 0)
-    for stage in stages.STAGES:
-        backend = student if stage == "draft" else teacher
-        if backend is None or not stages.is_needed(stage, resolved.needs):
-            folder.store.set_current(stage, [])  # a stage that the recipe no longer needs has no rows in use
-            continue
-        requests = stages.requests(stage, done.records, recipe, backend.identity)
-        done = _generate(folder, recipe, stage, backend, requests, done)
-        if stage == "draft":
-            backend.close()  # its memory is the teacher's now
-        if stage == until:
-            break
-    if teacher:
-        teacher.close()
-    folder.store.set_drops("generation", done.drops)
-    return done.records, done.made
-
-
-def _generate(
-    folder: RunFolder,
-    recipe: Recipe,
-    stage: GeneratedStage,
-    backend: Backend,
-    requests: Sequence[Request],
-    before: Generated,
-) -> Generated:
-    """Make a stage's replies; those cut at max_tokens a second time, longer, where the recipe says so."""
-    config = recipe.generated[stage]
-    section = recipe.student if stage == "draft" else recipe.teacher
-    spending = Spending(recipe.budget, section.price if section else None)
-    made = 0
-
-    def make(asked: Sequence[Request]) -> Mapping[str, StoredReply]:
-        nonlocal made
-        folder.store.set_current(stage, asked)
-        with folder.timed(stage):
-            sampled = sample(
-                folder.store,
-                backend,
-                asked,
-                title=stage,
-                max_failed_share=recipe.max_failed_share,
-                spending=spending,
-            )
-        made += sampled.made
-        return sampled.replies
-
-    replies = make(requests)
-    if config.truncated == "retry":
-        requests = retry_longer(requests, replies, config.longer, backend.identity, recipe.seed)
-        replies = make(requests)
-    records, drops = collect(stage, requests, replies, keep_truncated=config.truncated == "keep")
-    return Generated(records, before.drops + drops, before.made + made)
+def _train(folder: RunFolder, recipe: Recipe, resolved: Resolved, records: Sequence[Record]) -> int:
+    """Make the rows of every arm, train what is missing; returns how many checkpoints were made."""
+    rows, drops = training_rows(records, resolved.objectives, recipe.dropouts)
+    folder.store.set_drops("dataset", drops)
+    student = model_folder(recipe.student.model, recipe.student.options.get("revision"))
+    if stages.is_needed("draft", resolved.needs):
+        note_where_drafts_come_from(folder, resolved.student.identity, weights_hash(student))
+    return train_arms(folder, recipe, Rows(rows, {arm: rows_hash(rows[arm]) for arm in rows}, write_parquet), student)
 
 
 def _evaluate(folder: RunFolder, recipe: Recipe, prompts: ChosenPrompts) -> int:
     """Predict and grade every task with the base student and each checkpoint, given x alone."""
     jobs = [(arm.name, seed) for arm in recipe.arms for seed in recipe.training.seeds]
     models = {(BASE, 0): recipe.student.model} | {job: str(folder.checkpoint(*job)) for job in jobs}
-    folder.store.keep_current_predictions((task, *job) for task in prompts.tasks for job in models)
+    folder.store.keep_current_predictions(Owner(task, *job) for task in prompts.tasks for job in models)
     made = 0
     spending = Spending(recipe.budget, recipe.student.price if recipe.evaluation.backend is None else None)
     for (arm, seed), model in models.items():

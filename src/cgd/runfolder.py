@@ -51,9 +51,11 @@ class RunFolder:
         self.store = Store(path / "run.sqlite")
         self.manifest: dict[str, Any] = read_json(path / "manifest.json") or {}
 
-    def checkpoint(self, arm: str, seed: int) -> Path:
-        """Where a trained student lies."""
-        return self.path / "checkpoints" / arm / f"seed{seed}"
+    def checkpoint(self, arm: str, seed: int, number: int | None = None) -> Path:
+        """Where a trained student lies: in the end, or after a round before the last."""
+        rounds = next((one["rounds"] for one in self.manifest["recipe"]["arms"] if one["name"] == arm), 1)
+        early = f"-round{number}" if number is not None and number < rounds else ""
+        return self.path / "checkpoints" / arm / f"seed{seed}{early}"
 
     def dataset(self, arm: str) -> Path:
         """Where an arm's training rows lie as text."""

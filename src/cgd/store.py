@@ -49,6 +49,14 @@ class RawReply(NamedTuple):
     text: str | None
 
 
+class Owner(NamedTuple):
+    """Whose rows of a stage they are: all arms', or those of one arm and seed (of a task, or of a later round)."""
+
+    task: str = ""
+    arm: str = ""
+    seed: int = 0
+
+
 class Drop(NamedTuple):
     """A record that no arm trains on (arms share their rows), and why."""
 
@@ -125,13 +133,20 @@ class Store:
             db.execute("DELETE FROM current WHERE stage = ? AND task = ? AND arm = ? AND seed = ?", owner)
             db.executemany("INSERT INTO current VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
-    def keep_current_predictions(self, owners: Iterable[tuple[str, str, int]]) -> None:
-        """Forget (not delete) which predictions belonged to (task, arm, seed) groups other than these."""
+    def keep_current_rounds(self, owners: Iterable[Owner]) -> None:
+        """Forget (not delete) which rows belonged to later rounds other than these."""
+        self._keep_current("task LIKE 'round %' AND stage != 'prediction'", owners)
+
+    def keep_current_predictions(self, owners: Iterable[Owner]) -> None:
+        """Forget (not delete) which predictions belonged to others than these."""
+        self._keep_current("stage = 'prediction'", owners)
+
+    def _keep_current(self, which: str, owners: Iterable[Owner]) -> None:
         wanted = set(owners)
-        groups = self.query("SELECT DISTINCT task, arm, seed FROM current WHERE stage = 'prediction'")
+        groups = self.query(f"SELECT DISTINCT task, arm, seed FROM current WHERE {which}")
         gone = [tuple(group) for group in groups if tuple(group) not in wanted]
         with self.transaction() as db:
-            db.executemany("DELETE FROM current WHERE stage = 'prediction' AND task = ? AND arm = ? AND seed = ?", gone)
+            db.executemany(f"DELETE FROM current WHERE {which} AND task = ? AND arm = ? AND seed = ?", gone)
 
     def add_replies(
         self,
@@ -191,8 +206,9 @@ class Store:
 
     def spent(self) -> tuple[int, float]:
         """Tokens (prompts and replies) and currency of every attempt at every row, of the present recipe or not."""
-        sums = "SUM(spent_prompt_tokens + spent_completion_tokens), SUM(spent_cost)"
-        tokens, cost = self._db.execute(f"SELECT {sums} FROM replies").fetchone()
+        ((tokens, cost),) = self.query(
+            "SELECT SUM(spent_prompt_tokens + spent_completion_tokens), SUM(spent_cost) FROM replies"
+        )
         return tokens or 0, cost or 0.0
 
     def raw_replies(self) -> Iterator[RawReply]:
@@ -232,12 +248,13 @@ class Store:
                 "INSERT INTO drops VALUES (?, ?, ?)", [(drop.record_id, stage, drop.reason) for drop in drops]
             )
 
-    def set_checkpoints(self, infos: Mapping[tuple[str, int], Mapping[str, Any]]) -> None:
-        """Replace the account of the trained checkpoints, by (arm, seed)."""
+    def set_checkpoints(self, infos: Mapping[tuple[str, int], Mapping[str, Any]], *, replace: bool = True) -> None:
+        """Store the account of trained checkpoints by (arm, seed): in place of all others, or only of their own."""
         rows = [(arm, seed, _dump(dict(info))) for (arm, seed), info in infos.items()]
         with self.transaction() as db:
-            db.execute("DELETE FROM checkpoints")
-            db.executemany("INSERT INTO checkpoints VALUES (?, ?, ?)", rows)
+            if replace:
+                db.execute("DELETE FROM checkpoints")
+            db.executemany("INSERT OR REPLACE INTO checkpoints VALUES (?, ?, ?)", rows)
 
     def _by_key(self, select: str, keys: Sequence[str]) -> Iterator[sqlite3.Row]:
         for start in range(0, len(keys), 500):

@@ -12,11 +12,14 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from pyarrow import parquet
 
 from cgd import cli, pipeline
 from cgd.config import Recipe
 from cgd.errors import StoppedError
+from cgd.models import weights_hash
 from cgd.pipeline import RunResult, Until
+from cgd.runfolder import read_json
 from tests.backends.test_openai_api import Server, completion
 from tests.builders import make_recipe
 from tests.integration.folder import REPOSITORY, query, stages
@@ -24,11 +27,11 @@ from tests.integration.folder import REPOSITORY, query, stages
 TEACHER = {"critique": "{draft} is wrong.", "refinement": "4, not {draft}"}
 
 
-def recipe_of(student: Path, **sections: Any) -> Recipe:
+def recipe_of(folder: Path, **sections: Any) -> Recipe:
     return make_recipe(
         **{
             "data": {"task": "arithmetic", "n": 4},
-            "student": {"backend": "scripted", "model": str(student), "options": {"replies": {"draft": "5"}}},
+            "student": {"backend": "scripted", "model": str(folder), "options": {"replies": {"draft": "5"}}},
             "teacher": {"backend": "scripted", "options": {"replies": TEACHER}},
             "arms": [{"name": "cgd", "objective": "cgd"}],
             "training": {"steps": 1, "batch_size": 4},
@@ -176,3 +179,64 @@ def test_ctrl_c_stores_what_is_in_flight_says_how_to_go_on_and_nothing_is_asked_
         cli.app(command, standalone_mode=False)
         assert "done until critique" in capsys.readouterr().out
         assert len(server.bodies) == 12
+
+
+# Rounds
+
+
+def test_a_later_round_drafts_with_the_checkpoint_of_the_round_before_and_trains_it_further(
+    student: Path, tmp_path: Path
+) -> None:
+    """Two rounds of cgd beside one of sft: 4 + 4 drafts, and the second 4 are bound to the first round's weights."""
+    recipe = recipe_of(
+        student,
+        student={"model": str(student), "options": {"batch_size": 4}},
+        draft={"max_tokens": 4},
+        arms=[{"name": "cgd", "objective": "cgd", "rounds": 2}, {"name": "sft", "objective": "sft"}],
+    )
+    result = generate(recipe, tmp_path, "training")
+    folder = result.folder
+    assert stages(folder) == {"draft": 8, "critique": 8, "refinement": 8}
+    checkpoints = folder / "checkpoints"
+    assert sorted(path.name for path in (checkpoints / "cgd").iterdir()) == ["seed0", "seed0-round1"]
+    first, last, base = (
+        weights_hash(where) for where in (checkpoints / "cgd" / "seed0-round1", checkpoints / "cgd" / "seed0", student)
+    )
+    assert len({first, last, base}) == 3
+    drafted = query(
+        folder,
+        "SELECT u.task, u.arm, json_extract(r.backend, '$.weights'), COUNT(*) FROM current AS u "
+        "JOIN replies AS r USING (key) WHERE u.stage = 'draft' GROUP BY 1, 2, 3 ORDER BY 1",
+    )
+    assert drafted == [("", "", base, 4), ("round 2", "cgd", first, 4)]
+    accounts = query(folder, "SELECT arm, json_extract(info, '$.round') FROM checkpoints ORDER BY arm")
+    assert accounts == [("cgd", 2), ("sft", 1)]
+    assert generate(recipe, tmp_path, "training").made == 0
+    single = recipe.model_copy(update={"arms": tuple(arm.model_copy(update={"rounds": 1}) for arm in recipe.arms)})
+    generate(single, tmp_path, "training")
+    assert query(folder, "SELECT COUNT(*) FROM current WHERE task LIKE 'round %'") == [(0,)]
+
+
+def test_drafts_of_other_weights_than_those_trained_are_warned_of(
+    student: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A scripted student is a stranger to the weights; transformers run the very weights."""
+    folder = generate(recipe_of(student), tmp_path, "training").folder
+    assert "warning: drafts come from backend 'scripted'" in capsys.readouterr().err
+    assert "does not run the very weights" in (read_json(folder / "manifest.json") or {})["warnings"][0]
+
+
+def test_the_teachers_own_answers_are_made_once_a_prompt_and_only_where_an_arm_learns_them(
+    student: Path, tmp_path: Path
+) -> None:
+    """Two drafts for each of 4 prompts make 8 records; the teacher answers the 4 prompts."""
+    teacher = {"backend": "scripted", "options": {"replies": TEACHER | {"teacher_answer": "It is {answer}."}}}
+    arms = [
+        {"name": "cgd", "objective": "cgd"},
+        {"name": "plain", "objective": "distilled_sft", "options": {"target": "teacher_answer"}},
+    ]
+    recipe = recipe_of(student, teacher=teacher, arms=arms, draft={"n": 2, "temperature": 1.0})
+    folder = generate(recipe, tmp_path, "training").folder
+    assert stages(folder) == {"draft": 8, "critique": 8, "refinement": 8, "teacher_answer": 4}
+    rows = parquet.read_table(folder / "dataset" / "plain.parquet").to_pylist()
+    assert len(rows) == 8 and all(row["target"].startswith("It is ") for row in rows)

@@ -72,8 +72,13 @@ class HfBackend:
         self._stopped.set()
 
     def close(self) -> None:
-        """Drop the weights."""
-        self._model = None
+        """Drop the weights, and give their memory on a GPU back to whoever comes next."""
+        if self._model is not None:
+            import torch
+
+            self._model = None
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
 
     def _replies(self, requests: Sequence[Request]) -> Iterator[Reply]:
         encoded = [(self._encode(request), request) for request in requests]

@@ -31,6 +31,9 @@ class ArmConfig(Section):
     """The objective's own keys."""
     context_dropout: ContextDropoutConfig | None = None
     """Train some rows without critique, or without draft and critique."""
+    rounds: PositiveInt = 1
+    """Above 1: the trained student drafts again, the teacher criticises and refines again, and the training goes on
+    from its checkpoint, so many times in all."""
 
 
 class TrainingConfig(Section):
@@ -45,7 +48,7 @@ class TrainingConfig(Section):
     batch_size: PositiveInt = 8
     """Rows of one optimizer step, over all devices."""
     micro_batch_size: PositiveInt | None = None
-    """Most rows of one forward pass on one device; as many as are quick where absent. Changes memory, not the result."""
+    """Most rows of one forward pass on one device; as many as are quick where absent. Changes memory, no result."""
     learning_rate: float = Field(1e-4, gt=0)
     """Peak learning rate of AdamW."""
     schedule: Literal["cosine", "linear", "constant"] = "cosine"

@@ -78,7 +78,11 @@ def gather(summary: Mapping[str, Any], manifest: Mapping[str, Any], store: Store
     ]
     return Content(
         title=str(manifest["name"]),
-        summary=[*_headline(summary), teacher_sentence(manifest["recipe"])],
+        summary=[
+            *_headline(summary),
+            teacher_sentence(manifest["recipe"]),
+            *map(_warning, manifest.get("warnings", [])),
+        ],
         accuracy=[table for label, numbers in summary["tasks"].items() for table in _task_tables(label, numbers)],
         how_to_read=HOW_TO_READ,
         data=[table for table in tables if table.rows],
@@ -117,6 +121,10 @@ def _data_note(summary: Mapping[str, Any]) -> str:
         cost = f" and cost {per_row['cost']:.6f}" if per_row["cost"] else ""
         sentences.append(f"Each of the {kept} rows trained on took {per_row['tokens']:,.0f} tokens to generate{cost}.")
     return " ".join(sentences)
+
+
+def _warning(warning: str) -> str:
+    return f"Warning: {warning}."
 
 
 def _trained_arm(arms: Mapping[str, Any]) -> str | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cgd.chat import load_tokenizer
 from cgd.config import Recipe
-from cgd.models import model_folder, weights_hash
+from cgd.models import weights_hash
 from cgd.records import TrainingRow, content_hash
 from cgd.runfolder import RunFolder
 from cgd.store import Drop
@@ -19,7 +20,14 @@ from cgd.training.order import drop_contexts, match_tokens, training_order
 from cgd.training.sft import train
 
 Job = tuple[str, int]  # arm and seed
-WriteRows = Callable[[Sequence[TrainingRow], Path], None]
+
+
+class Rows(NamedTuple):
+    """Rows by arm, all made from the same records; what they teach as a hash; and what writes them for people."""
+
+    by_arm: Mapping[str, Sequence[TrainingRow]]
+    hashes: Mapping[str, str]
+    write: Callable[[Sequence[TrainingRow], Path], None]
 
 
 class Encoded(NamedTuple):
@@ -33,81 +41,95 @@ class Encoded(NamedTuple):
 def train_arms(
     folder: RunFolder,
     recipe: Recipe,
-    rows: Mapping[str, Sequence[TrainingRow]],
-    rows_hashes: Mapping[str, str],
-    write_rows: WriteRows,
+    rows: Rows,
+    student: Path,
+    *,
+    number: int = 1,
+    seeds: Sequence[int] | None = None,
 ) -> int:
-    """Train what is missing; returns how many checkpoints were made.
+    """Train the arms that have rows, where a checkpoint is missing; returns how many were made.
 
     Args:
         folder: the run.
         recipe: its recipe.
-        rows: by arm, all made from the same records.
-        rows_hashes: what the rows teach, by arm.
-        write_rows: writes an arm's rows for people to read.
+        rows: of these arms.
+        student: folder of the model to start from.
+        number: of the round.
+        seeds: the recipe's where None.
     """
-    student = model_folder(recipe.student.model, recipe.student.options.get("revision"))
-    keys = job_keys(recipe, rows_hashes, weights_hash(student))
-    stamps = {job: read_stamp(folder.checkpoint(*job)) for job in keys}
+    keys = job_keys(recipe, rows.hashes, weights_hash(student), seeds)
+    places = {job: folder.checkpoint(*job, number) for job in keys}
+    stamps = {job: read_stamp(place) for job, place in places.items()}
     made = 0
     if any(stamp is None or stamp.key != keys[job] for job, stamp in stamps.items()):
         with folder.timed("training"):
-            made = _train_missing(folder, recipe, student, rows, keys, write_rows)
-        stamps = {job: read_stamp(folder.checkpoint(*job)) for job in keys}
-    folder.store.set_checkpoints({job: stamp.info for job, stamp in stamps.items() if stamp})
+            made = _train_missing(folder, recipe, rows, student, keys, number)
+        stamps = {job: read_stamp(place) for job, place in places.items()}
+    folder.store.set_checkpoints({job: stamp.info for job, stamp in stamps.items() if stamp}, replace=number == 1)
     return made
 
 
-def job_keys(recipe: Recipe, rows_hashes: Mapping[str, str], student_hash: str) -> dict[Job, str]:
+def note_where_drafts_come_from(folder: RunFolder, identity: Mapping[str, Any], student_hash: str) -> None:
+    """Warn where drafts are not known to be those of the checkpoint that is trained: the method binds them to it."""
+    warnings = []
+    if identity.get("weights") != student_hash:
+        warnings = [
+            f"drafts come from backend {identity.get('backend')!r}, which does not run the very weights that are "
+            "trained; critique-guided distillation wants the drafts of the checkpoint itself"
+        ]
+        print(f"warning: {warnings[0]}", file=sys.stderr)
+    if folder.manifest.get("warnings", []) != warnings:
+        folder.manifest["warnings"] = warnings
+        folder.save_manifest()
+
+
+def job_keys(
+    recipe: Recipe, rows_hashes: Mapping[str, str], student_hash: str, seeds: Sequence[int] | None = None
+) -> dict[Job, str]:
     """What decides each checkpoint's weights: where arms are matched by tokens, all arms' rows."""
     config = recipe.training
     together = content_hash(dict(rows_hashes))
     keys = {}
-    for arm in recipe.arms:
-        dropout = arm.context_dropout.model_dump() if arm.context_dropout else None
-        taught = content_hash([together if config.match == "tokens" else "", rows_hashes[arm.name], dropout])
-        for seed in config.seeds:
-            keys[arm.name, seed] = checkpoint_key(taught, config, seed, student_hash)
+    for arm, hashed in rows_hashes.items():
+        dropout = recipe.dropouts[arm].model_dump() if arm in recipe.dropouts else None
+        taught = content_hash([together if config.match == "tokens" else "", hashed, dropout])
+        for seed in seeds or config.seeds:
+            keys[arm, seed] = checkpoint_key(taught, config, seed, student_hash)
     return keys
 
 
 def _train_missing(
-    folder: RunFolder,
-    recipe: Recipe,
-    student: Path,
-    rows: Mapping[str, Sequence[TrainingRow]],
-    keys: Mapping[Job, str],
-    write_rows: WriteRows,
+    folder: RunFolder, recipe: Recipe, rows: Rows, student: Path, keys: Mapping[Job, str], number: int
 ) -> int:
-    encoded = _encode(folder, recipe, student, rows, write_rows)
+    encoded = _encode(folder, recipe, rows, student, number)
     made = 0
     for (arm, seed), key in keys.items():
-        out = folder.checkpoint(arm, seed)
+        out = folder.checkpoint(arm, seed, number)
         # Another arm's long rows are left out here too, so they count although this arm's key is the same.
         if find(out, key, encoded.left_out):
             continue
         ordered = _in_order(recipe, encoded, seed)[arm]
         scratch = out.with_name(f"{out.name}.partial")
-        info = train(ordered, student, scratch, recipe.training, seed, f"train {arm} seed {seed}", key=key)
-        info |= {"rows": len(encoded.whole[arm]), "flops": training_flops(student, ordered)}
+        title = f"train {arm} seed {seed}" + (f" round {number}" if number > 1 else "")
+        info = train(ordered, student, scratch, recipe.training, seed, title, key=key)
+        info |= {"rows": len(encoded.whole[arm]), "round": number, "flops": training_flops(student, ordered)}
         publish(scratch, out, key, encoded.left_out, info)
         made += 1
     return made
 
 
-def _encode(
-    folder: RunFolder, recipe: Recipe, student: Path, rows: Mapping[str, Sequence[TrainingRow]], write_rows: WriteRows
-) -> Encoded:
+def _encode(folder: RunFolder, recipe: Recipe, rows: Rows, student: Path, number: int) -> Encoded:
     """Token ids of every arm's rows, the same records in each; what is left out goes to the store with its reason."""
     config, tokenizer = recipe.training, load_tokenizer(student)
-    examples = {arm: [row.example for row in arm_rows] for arm, arm_rows in rows.items()}
+    examples = {arm: [row.example for row in arm_rows] for arm, arm_rows in rows.by_arm.items()}
     whole, too_long = encode_arms(tokenizer, examples, config.max_length, config.max_overlength_share)
-    any_arm = next(iter(rows.values()))
+    any_arm = next(iter(rows.by_arm.values()))
     left_out = [Drop(any_arm[index].record_id, reason) for index, reason in too_long.items()]
-    folder.store.set_drops("length", left_out)
-    kept = {arm: [row for i, row in enumerate(arm_rows) if i not in too_long] for arm, arm_rows in rows.items()}
+    later = f" {', '.join(rows.by_arm)} round {number}" if number > 1 else ""
+    folder.store.set_drops(f"length{later}", left_out)
+    kept = {arm: [row for i, row in enumerate(arm_rows) if i not in too_long] for arm, arm_rows in rows.by_arm.items()}
     for arm, arm_rows in kept.items():
-        write_rows(arm_rows, folder.dataset(arm))
+        rows.write(arm_rows, folder.dataset(f"{arm}-round{number}" if number > 1 else arm))
     return Encoded(
         {
             arm: [ids._replace(weight=row.weight) for ids, row in zip(whole[arm], kept[arm], strict=True)]
@@ -126,10 +148,10 @@ def _in_order(recipe: Recipe, encoded: Encoded, seed: int) -> dict[str, list[Enc
     config = recipe.training
     order = training_order(len(next(iter(encoded.whole.values()))), config, seed)
     arranged = {}
-    for arm in recipe.arms:
+    for arm, whole in encoded.whole.items():
         dropped = [False] * len(order)
-        if arm.context_dropout:
-            dropped = drop_contexts(len(order), arm.context_dropout, seed)
-        whole, reduced = encoded.whole[arm.name], encoded.reduced[arm.name]
-        arranged[arm.name] = [(reduced if drop else whole)[index] for index, drop in zip(order, dropped, strict=True)]
+        if arm in recipe.dropouts:
+            dropped = drop_contexts(len(order), recipe.dropouts[arm], seed)
+        reduced = encoded.reduced[arm]
+        arranged[arm] = [(reduced if drop else whole)[index] for index, drop in zip(order, dropped, strict=True)]
     return match_tokens(arranged, config.batch_size) if config.match == "tokens" else arranged
