@@ -10,7 +10,7 @@ doubled          requests for rows that had been committed before a kill
 unfinished       requests in flight at a kill, asked again: the price of a kill
 faults           ways in which a server misbehaved
 unaccounted      requests that ended as no row, be it done, truncated or failed
-left_after_mend  rows that the same command does not make good once the server is mended
+left_after_mend  failed rows that the same command does not make good once the server is mended
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ import secrets
 import tempfile
 from pathlib import Path
 
-from benchmarks.faults import FAULTS, inject_and_count
+from benchmarks.faults import inject_and_count
+from benchmarks.faulty_server import FAULTS
 from benchmarks.kills import kill_and_count
 from benchmarks.output import parser, scratch_folder, show
 

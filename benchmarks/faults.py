@@ -9,8 +9,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.faulty_server import FAULTS, TIMEOUT_S
-from benchmarks.generation_run import Stored, run, stored, write_recipe
+from benchmarks.faulty_server import TIMEOUT_S
+from benchmarks.generation_run import STAGES, Stored, run, stored, write_recipe
 from benchmarks.servers import server
 
 
@@ -18,7 +18,7 @@ class Account(NamedTuple):
     """What a fault did.
 
     `injected`: how often. `unaccounted`: requests of the recipe, or that came to the server, without a row.
-    `left`: rows that are not whole once the server is mended and the same command was given again.
+    `left`: rows that are still failed once the server is mended and the same command was given again.
     """
 
     injected: int
@@ -39,9 +39,10 @@ def inject_and_count(fault: str, prompts: int, folder: Path) -> Account:
             print(ended.output)
             unaccounted = max(unaccounted, 3 * prompts - len(first.rows))
         urllib.request.urlopen(urllib.request.Request(f"{url}/mend", method="POST")).close()
-        run(recipe, runs)
+        again = run(recipe, runs)
         mended = stored(runs)
-    left = 3 * prompts - len([key for keys in mended.current.values() for key in keys if key in mended.committed])
+    left = sum(key not in mended.committed for keys in mended.current.values() for key in keys)
+    assert again.exit_code == 0 and mended.current.keys() == set(STAGES), again.output
     print(f"{fault:<34} {ended.seconds:5.1f} s  injected {account['injected']:>3}  {states}  left {left}", flush=True)
     return Account(account["injected"], unaccounted, left)
 
@@ -56,6 +57,3 @@ def get_json(url: str) -> Any:
     """The answer to a GET."""
     with urllib.request.urlopen(url) as response:
         return json.load(response)
-
-
-__all__ = ["FAULTS", "inject_and_count"]

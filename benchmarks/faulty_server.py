@@ -10,6 +10,7 @@ import asyncio
 import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from aiohttp import web
 
@@ -87,10 +88,10 @@ async def drip(request: web.Request, name: str) -> web.StreamResponse:
     """A byte now and then, for longer than the client's patience."""
     response = web.StreamResponse(headers={"Content-Type": "application/json"})
     await response.prepare(request)
-    for _ in range(40):
-        await response.write(b" ")
-        await asyncio.sleep(TIMEOUT_S / 10)
-    await response.write_eof(b"{}")
+    with suppress(ConnectionResetError):  # the client has gone
+        for _ in range(40):
+            await response.write(b" ")
+            await asyncio.sleep(TIMEOUT_S / 10)
     return response
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
@@ -80,18 +81,20 @@ def write_recipe(folder: Path, url: str, prompts: int, timeout_s: float = 60.0, 
 
 
 class Ended(NamedTuple):
-    """How a run ended (None where it was killed) and the end of what it printed."""
+    """How a run ended (None where it was killed), how long it lasted once begun, and the end of what it printed."""
 
     exit_code: int | None
     seconds: float
     output: str
 
 
-def run(recipe: Path, runs: Path, kill_after_s: float | None = None) -> Ended:
-    """Run the recipe, and kill it with SIGKILL after some seconds if it is not done by then."""
+def run(recipe: Path, runs: Path, begun: Callable[[], bool] = lambda: True, kill_after_s: float | None = None) -> Ended:
+    """Run the recipe, and kill it with SIGKILL so many seconds after it has begun, if it is not done by then."""
     command = [sys.executable, "-m", "cgd.cli", "run", str(recipe), "--runs", str(runs), "--until", "refinement"]
-    started = time.monotonic()
     with tempfile.TemporaryFile("w+") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
+        while process.poll() is None and not begun():
+            time.sleep(0.005)
+        started = time.monotonic()
         try:
             exit_code = process.wait(kill_after_s)
         except subprocess.TimeoutExpired:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from benchmarks.generation_run import STAGES, Row, Stored, run, stored, write_re
 from benchmarks.servers import server
 
 DELAY_S, SLOTS = "0.02", "64"
+AT_START = 0.1  # share of the lives that may be killed before their first request, too
 
 
 class Account(NamedTuple):
@@ -34,10 +36,11 @@ def kill_and_count(kills: int, prompts: int, moments: random.Random, folder: Pat
     log = folder / "asked.txt"
     with server("benchmarks.stub_server", DELAY_S, SLOTS, str(log)) as url:
         recipe = write_recipe(folder, url, prompts)
-        longest = run(recipe, folder / "unbroken").seconds
+        log.touch()
+        longest = run(recipe, folder / "unbroken", begun=lambda: log.stat().st_size > 0).seconds
         unbroken = stored(folder / "unbroken")
         assert len(unbroken.committed) == 3 * prompts, "the unbroken run is not whole"
-        print(f"an unbroken run of {prompts} prompts takes {longest:.1f} s and holds {len(unbroken.rows)} rows")
+        print(f"an unbroken run generates the {len(unbroken.rows)} rows of {prompts} prompts in {longest:.1f} s")
         counts: Counter[str] = Counter()
         total = Account({}, 0, 0, 0, 0)
         for number in itertools.count():
@@ -62,7 +65,9 @@ def kill_until_done(
     first_line = line = len(asked(log))
     ended = None
     while ended is None or ended.exit_code is None:
-        ended = run(recipe, runs, kill_after_s=moments.uniform(0, longest))
+        size = -1 if moments.random() < AT_START else log.stat().st_size
+        begun = partial(has_grown, log, size)
+        ended = run(recipe, runs, begun, kill_after_s=moments.uniform(0, longest))
         now, names = stored(runs), asked(log)
         paid = {before.names[key] for key in before.committed}
         doubled += sum(name in paid for name in names[line:])
@@ -81,6 +86,11 @@ def kill_until_done(
 def differing(wanted: dict[str, Row], found: dict[str, Row]) -> int:
     """Rows that are not there, or not as wanted."""
     return sum(found.get(key) != row for key, row in wanted.items())
+
+
+def has_grown(log: Path, size: int) -> bool:
+    """Whether more requests came than stood in so many bytes."""
+    return log.stat().st_size > size
 
 
 def asked(log: Path) -> list[str]:
