@@ -51,7 +51,6 @@ def measure(
         folder.manifest["models"] = model_names(recipe, resolved)
         records = _generate(folder, recipe, resolved, [Record(prompt) for prompt in prompts.training[:n]])
         _predict(folder, recipe, tests)
-        _note(folder, "peak_gib", {"generation": peak_gib()})
         _train(folder, recipe, resolved, records)
 
 
@@ -95,6 +94,8 @@ def _sample(
     missing = [request for request in asked if request.key not in there]
     first = _ask(folder, recipe, stage, backend, missing[:1], price)
     others = _ask(folder, recipe, stage, backend, missing[1:], price)
+    if missing:
+        _note(folder, "peak_gib", {"generation": peak_gib()})
     n = len(missing) - 1
     if n > 0:
         each = others / n
