@@ -16,10 +16,11 @@ from typing import Any
 
 import pytest
 
+from cgd.errors import UserError
 from cgd.plugins import build_backend
 from cgd.sampling import sample
 from cgd.store import Store
-from tests.backends.pools import asked_of, pool_of, replies_of, wait_for_the_end_of
+from tests.backends.pools import asked_of, fragile_pool, make_requests, pool_of, replies_of, wait_for_the_end_of
 
 MODEL = "smollm2-135m-instruct"
 QUESTIONS = [f"What is {number} plus {number + 3}?" for number in range(8)]
@@ -94,6 +95,11 @@ def kill_first_worker(path: Path) -> str:
             return str(row[0])
         time.sleep(0.02)
     raise TimeoutError("no reply")
+
+
+def test_an_address_where_nothing_listens_is_refused_at_once() -> None:
+    with pytest.raises(UserError, match="no Ray cluster at 127.0.0.1:9: .*refused"):
+        replies_of(fragile_pool(address="127.0.0.1:9"), make_requests(["a"]))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

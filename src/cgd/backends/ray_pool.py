@@ -13,7 +13,6 @@ import os
 import signal
 import socket
 import sys
-import threading
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
@@ -158,22 +157,21 @@ class RayPool:
 
     def close(self) -> None:
         """End the workers, and the cluster where it was started here."""
-        if self._connected:
+        if self._connected or any(self._workers):
             import ray
 
             for worker in filter(None, self._workers):
                 ray.kill(worker)
             self._workers = [None] * self._options.workers
-            ray.shutdown()
+            if self._connected:
+                ray.shutdown()
             self._connected = False
 
     async def _serve(self, place: int, work: _Work) -> None:
         """Keep one worker busy until cancelled; where it dies, start another in its place."""
         try:
-            while True:
-                self._workers[place] = self._workers[place] or await self._start(work)
-                if self._workers[place] is None:
-                    return
+            while worker := self._workers[place] or await self._start(work):
+                self._workers[place] = worker
                 await self._hand_over(place, await work.chunks.get(), work)
         except Exception as error:  # whatever it is, the consumer raises it
             work.events.put_nowait(error)
@@ -247,11 +245,14 @@ class RayPool:
             if self._options.address is None:
                 ray.init("local", include_dashboard=False, **own, **quiet)
             else:
+                if self._options.address != "auto":
+                    host, _, port = self._options.address.rpartition(":")
+                    socket.create_connection((host, int(port)), 10).close()  # Ray itself would try for minutes
                 ray.init(self._options.address, **quiet)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             raise UserError(f"no Ray cluster at {self._options.address or 'this machine'}: {error}") from error
         finally:
-            if threading.current_thread() is threading.main_thread():
+            if signal.getsignal(signal.SIGTERM) is not handler:
                 signal.signal(signal.SIGTERM, handler)  # Ray's own would end the run in the middle of a reply
         self._connected = True
         _check_room(ray.nodes(), self._options)
@@ -291,8 +292,7 @@ def _check_room(nodes: Iterable[Mapping[str, Any]], options: Options) -> None:
     if room == 0:
         raise UserError(f"no node of the Ray cluster has room for a worker with {each}; lower cpus or gpus")
     if room < options.workers:
-        note = f"the Ray cluster has room for {room} of {options.workers} workers with {each}"
-        print(f"{note}; the others join when it grows", file=sys.stderr)
+        print(f"the Ray cluster has room for {room} of {options.workers} workers with {each}", file=sys.stderr)
 
 
 def _reason(error: Exception) -> str:
