@@ -71,7 +71,10 @@ def needed_options(kind: Kind, name: str, folder: Path) -> dict[str, Any]:
         ("backends", "hf"): {"model": str(folder / "model")},
         ("backends", "llamacpp"): {"model": str(folder / "model" / "model.gguf")},
         ("backends", "openai_api"): {"model": "m", "base_url": "http://localhost:1/v1"},
+        ("backends", "ray_pool"): {"backend": "scripted", "workers": 1, "options": {"replies": {}}},
         ("backends", "scripted"): {"replies": {}},
+        ("backends", "vllm"): {"model": str(folder / "model")},
+        ("objectives", "mixture"): {"parts": {"cgd": 1, "sft": 1}},
         ("tasks", "jsonl"): {"path": "none.jsonl"},
     }
     return options.get((kind, name), {})
@@ -91,7 +94,7 @@ def test_the_plug_ins_that_ship_are_the_files_of_their_folder() -> None:
 
 def test_an_unknown_name_is_answered_with_the_allowed_ones() -> None:
     with pytest.raises(
-        UserError, match="no plug-in 'sfft' in objectives; allowed: cft, cgd, distilled_sft, refine, sft"
+        UserError, match="no plug-in 'sfft' in objectives; allowed: cft, cgd, distilled_sft, mixture, refine, sft"
     ):
         load("objectives", "sfft")
 

@@ -67,7 +67,7 @@ def run(
     resolved = resolve(recipe)
     prompts = choose_prompts(recipe)
     # Weights that are not there are refused before there is a run folder.
-    model_folder(recipe.student.model, recipe.student.options.get("revision"))
+    model_folder(recipe.student.model, recipe.student.revision)
     models = model_names(recipe, resolved)
     with open_run(runs / recipe.name, recipe, accept_changes=accept_changes, command=command) as folder:
         _check_before_spending(folder, recipe, resolved, prompts, until)
@@ -117,7 +117,7 @@ def _train(folder: RunFolder, recipe: Recipe, resolved: Resolved, records: Seque
     """Make the rows of every arm, train what is missing; returns how many checkpoints were made."""
     rows, drops = training_rows(records, resolved.objectives, recipe.dropouts)
     folder.store.set_drops("dataset", drops)
-    student = model_folder(recipe.student.model, recipe.student.options.get("revision"))
+    student = model_folder(recipe.student.model, recipe.student.revision)
     if stages.is_needed("draft", resolved.needs):
         note_where_drafts_come_from(folder, resolved.student.identity, weights_hash(student))
     return train_arms(folder, recipe, Rows(rows, {arm: rows_hash(rows[arm]) for arm in rows}, write_parquet), student)

@@ -74,7 +74,7 @@ def show_row(stored: StoredRows, *, index: int | None, prefix: str | None) -> Sh
     if not 0 <= found < len(stored.rows):
         raise UserError(f"there is no row {found}; rows are 0 to {len(stored.rows) - 1}")
     row, student = stored.rows[found], stored.recipe.student
-    tokenizer = load_tokenizer(model_folder(student.model, student.options.get("revision")))
+    tokenizer = load_tokenizer(model_folder(student.model, student.revision))
     encoded = encode_example(tokenizer, row.example)
     return ShownRow(
         record_id=row.record_id,

@@ -73,6 +73,13 @@ class StudentConfig(BackendConfig):
     model: str
     """Built-in name (`smollm2-135m-instruct`), local folder with safetensors, or hub id."""
 
+    @property
+    def revision(self) -> str | None:
+        """Commit, tag or branch of a hub model: the backend's option, or that of the backend in a pool."""
+        pooled = self.options.get("options", {})
+        found = self.options.get("revision") or (pooled.get("revision") if isinstance(pooled, dict) else None)
+        return None if found is None else str(found)
+
 
 Truncated = Literal["keep", "drop", "retry"]
 

@@ -37,7 +37,7 @@ def make_plan(recipe: Recipe, runs: Path, *, measured: int = 0, command: Sequenc
     """
     resolved = resolve(recipe)
     prompts = choose_prompts(recipe)
-    student = model_folder(recipe.student.model, recipe.student.options.get("revision"))
+    student = model_folder(recipe.student.model, recipe.student.revision)
     tokenizer = load_tokenizer(student)
     teacher_tokenizer = tokenizer_of(recipe.teacher) if recipe.teacher and resolved.teacher else None
     limits = bounds(recipe, resolved, prompts.training, tokenizer, teacher_tokenizer or tokenizer)

@@ -128,7 +128,7 @@ def _note(folder: RunFolder, key: str, values: dict[str, Any]) -> None:
 
 def _train(folder: RunFolder, recipe: Recipe, resolved: Resolved, records: Sequence[Record]) -> None:
     """Train the arm with the longest rows for a few steps; another arm's steps take as long as its tokens say."""
-    student = model_folder(recipe.student.model, recipe.student.options.get("revision"))
+    student = model_folder(recipe.student.model, recipe.student.revision)
     encoded = encoded_rows(records, resolved, load_tokenizer(student))
     too_long = unusable(encoded, recipe.training.max_length)
     kept = {

@@ -162,7 +162,7 @@ def _checkpoints(inputs: Inputs, records: Sequence[Record]) -> list[tuple[str, i
     if folder is None:
         return []
     rows, _ = build.training_rows(records, inputs.resolved.objectives, recipe.dropouts)
-    student = weights_hash(model_folder(recipe.student.model, recipe.student.options.get("revision")))
+    student = weights_hash(model_folder(recipe.student.model, recipe.student.revision))
     keys = job_keys(recipe, {arm: build.rows_hash(arm_rows) for arm, arm_rows in rows.items()}, student)
     stamps = {job: read_stamp(folder.checkpoint(*job)) for job in keys}
     return [job for job, stamp in stamps.items() if stamp and stamp.key == keys[job]]
