@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: help install run test test-vllm check format clean
+.PHONY: help install run test test-vllm check format bench clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -39,6 +39,9 @@ check: install  ## formatting, lint, types, import contracts
 format: install  ## let ruff format and fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+bench: install  ## what cgd costs and survives, about ten minutes (docs/performance.md)
+	for name in startup store driver durability; do $(BIN)/python -m benchmarks.$$name --json || exit 1; done
 
 clean:  ## remove environments and caches, keep runs
 	rm -rf .venv .venv-vllm .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

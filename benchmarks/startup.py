@@ -43,7 +43,7 @@ def imports(package: str, command: tuple[str, ...]) -> bool:
     traced = [sys.executable, "-X", "importtime", "-m", "cgd.cli", *command]
     account = subprocess.run(traced, check=True, capture_output=True, text=True).stderr
     modules = {line.rpartition("|")[2].strip() for line in account.splitlines()}
-    assert "cgd.recipe" in modules, "Python gave no account of its imports"
+    assert "cgd.errors" in modules, "Python gave no account of its imports"
     return package in modules
 
 

@@ -12,6 +12,7 @@ slope               of log time over log rows, the steeper one of committing and
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import math
 import os
@@ -130,6 +131,7 @@ def slope(sizes: Sequence[int], seconds: Sequence[float]) -> float:
 def measured() -> Iterator[SimpleNamespace]:
     """Seconds inside, and by how many MiB the process grew at its peak."""
     gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)  # what was freed goes back, so that it can't hide what grows
     os.sync()  # what came before is not written at the cost of what follows
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from here
     result, before, started = SimpleNamespace(), resident_mb("VmRSS"), time.perf_counter()

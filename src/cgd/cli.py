@@ -15,7 +15,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from cgd.errors import CgdError, UserError
-from cgd.recipe import load_recipe
 
 if TYPE_CHECKING:
     from cgd.store import Store
@@ -53,6 +52,7 @@ def run(
     Example: cgd run configs/quickstart.toml --set data.n=64
     """
     from cgd import pipeline
+    from cgd.recipe import load_recipe
     from cgd.runfolder import command_line
 
     recipe = load_recipe(recipes, overrides or [])
@@ -71,6 +71,7 @@ def check(recipes: Recipes, overrides: Overrides = None) -> None:
 
     Example: cgd check configs/compare.toml
     """
+    from cgd.recipe import load_recipe
     from cgd.resolve import resolve
 
     recipe = load_recipe(recipes, overrides or [])
@@ -94,6 +95,7 @@ def plan(
     """
     from cgd.plan import make_plan
     from cgd.plan.show import sentences, table
+    from cgd.recipe import load_recipe
     from cgd.runfolder import command_line
 
     planned = make_plan(load_recipe(recipes, overrides or []), runs, measured=measure or 0, command=command_line())
