@@ -16,7 +16,7 @@ from cgd.resolve import resolve
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "cgd"
 MODULES = sorted(SOURCE.rglob("*.py"))
-CONFIGS = sorted((ROOT / "configs").glob("*.toml"))
+CONFIGS = sorted((ROOT / "configs").rglob("*.toml"))
 LONGEST_FILE = 300
 OF_MODEL_FOLDERS = {"chat_template.jinja"}
 
