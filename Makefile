@@ -40,7 +40,7 @@ format: install  ## let ruff format and fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: install  ## what cgd costs and survives, about ten minutes (docs/performance.md)
+bench: install  ## what cgd costs and survives, about fifteen minutes (docs/performance.md)
 	for name in startup store driver durability; do $(BIN)/python -m benchmarks.$$name --json || exit 1; done
 
 clean:  ## remove environments and caches, keep runs

@@ -51,7 +51,7 @@ def main() -> None:
     options = parser(__doc__)
     options.add_argument("--pairs", type=int, default=7)
     options.add_argument("--stub-rows", type=int, default=5000, help="of each half of a pair")
-    options.add_argument("--real-rows", type=int, default=64, help="of each half of a pair; 0 leaves it out")
+    options.add_argument("--real-rows", type=int, default=96, help="of each half of a pair; 0 leaves it out")
     options.add_argument("--no-distilabel", action="store_true", help="leave it out; it is installed on first use")
     options.add_argument("--concurrency", type=int, default=128, help="requests in flight at the stub")
     options.add_argument("--slots", type=int, default=16, help="of the real server, and requests in flight there")
