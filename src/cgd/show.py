@@ -19,7 +19,12 @@ from cgd.records import TrainingRow
 from cgd.stored import StoredRows
 from cgd.training.completion_only import IGNORED, encode_example
 
-_STYLES = {(False, False): "dim", (True, False): "bold green", (False, True): "cyan", (True, True): "bold reverse green"}
+_STYLES = {
+    (False, False): "dim",
+    (True, False): "bold green",
+    (False, True): "cyan",
+    (True, True): "bold reverse green",
+}
 _LISTED = 5
 
 
