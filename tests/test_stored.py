@@ -86,6 +86,15 @@ def test_rows_of_an_earlier_recipe_are_not_mixed_in(store: Store) -> None:
     assert stored_records(store, make_recipe()) == []
 
 
+def test_records_of_later_rounds_are_not_mixed_in(store: Store) -> None:
+    prompts = make_prompts(["1?"])
+    add_records(store, prompts, [("d", "c", "r")])
+    second = ask("draft", Record(prompts[0]), "the trained student")
+    answer(store, second, "a second draft")
+    store.set_current("draft", [second], task="round 2", arm="cgd")
+    assert [record.draft for record in stored_records(store, make_recipe())] == ["d"]
+
+
 def test_a_request_without_a_reply_yet_is_no_record(store: Store) -> None:
     prompts = make_prompts(["1?", "2?"])
     store.add_prompts(prompts)
