@@ -1,8 +1,10 @@
-"""Run with: pytest tests/training/test_sft.py. TRL's trainer itself, on a random-weight model of two layers."""
+"""Run with: pytest tests/training/test_sft.py. The trainer itself, on a random-weight model of two layers."""
 
 from __future__ import annotations
 
 import json
+import math
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 
 from cgd.chat import encode_chat, load_tokenizer
 from cgd.config import TrainingConfig
+from cgd.errors import UserError
 from cgd.models import model_folder
 from cgd.progress import StageProgress
 from cgd.records import Example, Message
@@ -34,6 +37,12 @@ def rows(student: Path) -> list[EncodedRow]:
 
 def settings(**changes: Any) -> TrainingConfig:
     return TrainingConfig(**{"steps": 3, "batch_size": 8, "learning_rate": 1e-2, "schedule": "constant", **changes})
+
+
+def run(rows: list[EncodedRow], student: Path, out: Path, config: TrainingConfig, **job: Any) -> dict[str, Any]:
+    """Train on the rows, repeated in order until the steps are full."""
+    wanted = config.steps * config.batch_size if config.steps else len(rows)
+    return train((rows * wanted)[:wanted], student, out, config, **{"seed": 0, "title": "train", **job})
 
 
 def state(folder: Path) -> dict[str, Any]:
@@ -67,7 +76,7 @@ def mean_loss(folder: Path, rows: list[EncodedRow]) -> float:
 def trained(student: Path, rows: list[EncodedRow], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
     """A folder after eight steps over all rows, and the account of them."""
     out = tmp_path_factory.mktemp("trained") / "seed0"
-    return out, train(rows, student, out, settings(steps=8), 0, "train")
+    return out, run(rows, student, out, settings(steps=8))
 
 
 def test_the_loss_goes_down(trained: tuple[Path, Any], student: Path, rows: list[EncodedRow]) -> None:
@@ -88,15 +97,15 @@ def test_the_first_loss_is_the_mean_over_the_target_tokens_of_the_batch(
 def test_the_loss_of_small_batches_is_the_mean_over_all_target_tokens_too(
     student: Path, rows: list[EncodedRow], tmp_path: Path
 ) -> None:
-    account = train(rows, student, tmp_path / "out", settings(steps=1, micro_batch_size=2), 0, "train")
+    account = run(rows, student, tmp_path / "out", settings(steps=1, micro_batch_size=2))
     assert account["final_loss"] == pytest.approx(mean_loss(student, rows), rel=1e-4)
 
 
 def test_the_account_counts_rows_steps_and_tokens(trained: tuple[Path, Any], rows: list[EncodedRow]) -> None:
     account = trained[1]
-    assert (account["rows"], account["method"]) == (8, "full")
-    assert account["target_tokens"] == sum(len(row.labels) - row.labels.count(IGNORED) for row in rows)
-    assert account["context_tokens"] == sum(row.labels.count(IGNORED) for row in rows)
+    assert (account["rows"], account["steps"], account["method"]) == (8 * 8, 8, "full")
+    assert account["target_tokens"] == 8 * sum(len(row.labels) - row.labels.count(IGNORED) for row in rows)
+    assert account["context_tokens"] == 8 * sum(row.labels.count(IGNORED) for row in rows)
 
 
 def test_the_saved_folder_is_complete_and_loads_again(trained: tuple[Path, Any], student: Path) -> None:
@@ -119,7 +128,7 @@ def test_a_folder_that_stands_there_is_emptied_first(student: Path, rows: list[E
     """A training that was killed leaves half a folder behind."""
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "adapter_model.safetensors").write_text("half")
-    train(rows, student, tmp_path / "out", settings(steps=1), 0, "train")
+    run(rows, student, tmp_path / "out", settings(steps=1))
     assert not (tmp_path / "out" / "adapter_model.safetensors").exists()
     assert (tmp_path / "out" / "model.safetensors").is_file()
 
@@ -127,7 +136,7 @@ def test_a_folder_that_stands_there_is_emptied_first(student: Path, rows: list[E
 def test_a_merged_adapter_is_an_ordinary_model_folder(student: Path, rows: list[EncodedRow], tmp_path: Path) -> None:
     """The first loss is the student's own, as an adapter begins at nothing; the merged model has learnt."""
     out = tmp_path / "out"
-    account = train(rows, student, out, settings(method="lora", steps=8), 0, "train")
+    account = run(rows, student, out, settings(method="lora", steps=8))
     assert account["log"][0]["loss"] == pytest.approx(mean_loss(student, rows), rel=1e-4)
     assert account["method"] == "lora"
     assert sorted(file.name for file in out.iterdir()) == sorted(file.name for file in student.iterdir())
@@ -138,7 +147,7 @@ def test_a_merged_adapter_is_an_ordinary_model_folder(student: Path, rows: list[
 
 def test_rank_and_scale_of_the_adapter_matter(student: Path, rows: list[EncodedRow], tmp_path: Path) -> None:
     for name, changes in {"a": {}, "rank": {"lora_rank": 2}, "scale": {"lora_alpha": 8}}.items():
-        train(rows, student, tmp_path / name, settings(method="lora", **changes), 0, "train")
+        run(rows, student, tmp_path / name, settings(method="lora", **changes))
     assert largest_difference(tmp_path / "a", tmp_path / "rank") > 1e-4
     assert largest_difference(tmp_path / "a", tmp_path / "scale") > 1e-4
 
@@ -150,49 +159,138 @@ def test_what_only_costs_memory_gives_the_same_weights(
     student: Path, rows: list[EncodedRow], tmp_path: Path, changes: dict[str, Any]
 ) -> None:
     """Only the order of summation is another: after three steps of 1e-4 weights agree to 1e-5."""
-    train(rows, student, tmp_path / "plain", settings(learning_rate=1e-4), 0, "train")
-    train(rows, student, tmp_path / "changed", settings(learning_rate=1e-4, **changes), 0, "train")
+    run(rows, student, tmp_path / "plain", settings(learning_rate=1e-4))
+    run(rows, student, tmp_path / "changed", settings(learning_rate=1e-4, **changes))
     assert largest_difference(tmp_path / "plain", tmp_path / "changed") < 1e-5
 
 
 @pytest.mark.parametrize("method", ["full", "lora"])
-def test_the_same_seed_gives_the_same_weights_and_another_seed_others(
+def test_the_same_rows_and_seed_give_the_same_weights_and_others_give_others(
     student: Path, rows: list[EncodedRow], tmp_path: Path, method: str
 ) -> None:
-    """Four rows a step: the seed decides which come first."""
+    """The order of rows is the caller's; the seed decides how an adapter begins, and nothing else."""
     config = settings(method=method, batch_size=4)
-    for name, seed in {"one": 0, "same": 0, "other": 1}.items():
-        train(rows, student, tmp_path / name, config, seed, "train")
+    for name in ("one", "same"):
+        run(rows, student, tmp_path / name, config)
+    run(rows, student, tmp_path / "seed", config, seed=1)
+    run(rows[::-1], student, tmp_path / "order", config)
     assert largest_difference(tmp_path / "one", tmp_path / "same") == 0.0
-    assert largest_difference(tmp_path / "one", tmp_path / "other") > 1e-4
+    assert (largest_difference(tmp_path / "one", tmp_path / "seed") > 1e-4) == (method == "lora")
+    assert largest_difference(tmp_path / "one", tmp_path / "order") > 1e-4
 
 
-def test_the_trainer_sees_our_rows_untouched(student: Path, rows: list[EncodedRow], tmp_path: Path) -> None:
-    """One epoch of batches holds each row once, ids and labels as we made them; only padding is added, unlabelled."""
-    with StageProgress("train", 4, "steps") as progress:
-        trainer = sft._trainer(rows, student, tmp_path, settings(batch_size=2, steps=4), 0, progress)
-        batches = list(trainer.get_train_dataloader())
-    seen = []
-    for batch in batches:
-        columns = (batch["input_ids"], batch["labels"], batch["attention_mask"])
-        for ids, labels, mask in zip(*(column.tolist() for column in columns), strict=True):
-            length = sum(mask)
-            assert mask == [1] * length + [0] * (len(mask) - length)
-            assert set(labels[length:]) <= {IGNORED}
-            seen.append(EncodedRow(ids[:length], labels[:length]))
-    assert len(batches) == 4
-    assert sorted(seen) == sorted(rows)
+def test_rows_are_taken_in_order_each_step_its_own(student: Path, rows: list[EncodedRow], tmp_path: Path) -> None:
+    """Steps of 3, 3 and 2 rows: the tokens of each are those of its rows, and its loss is theirs at that moment."""
+    account = run(rows, student, tmp_path / "out", settings(steps=None, epochs=1, batch_size=3, learning_rate=1e-12))
+    assert account["steps"] == 3
+    for entry, part in zip(account["log"], (rows[:3], rows[3:6], rows[6:]), strict=True):
+        assert entry["tokens"] == sum(len(row.input_ids) for row in part)
+        assert entry["loss"] == pytest.approx(mean_loss(student, part), rel=1e-4)
+
+
+def test_a_row_counts_as_often_as_its_weight_says(student: Path, rows: list[EncodedRow], tmp_path: Path) -> None:
+    """Σ w·nll / Σ w·tokens with weights 0, 1, 2: rows of weight 0 add nothing, those of weight 2 add twice."""
+    weighted = [row._replace(weight=float(place % 3)) for place, row in enumerate(rows)]
+    sums = [mean_loss(student, [row]) * row.target_tokens for row in rows]
+    tokens = sum(row.weight * row.target_tokens for row in weighted)
+    expected = sum(row.weight * loss for row, loss in zip(weighted, sums, strict=True)) / tokens
+    account = run(weighted, student, tmp_path / "out", settings(steps=1, micro_batch_size=2))
+    assert account["final_loss"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_log_has_what_a_step_was_like(trained: tuple[Path, Any], student: Path, rows: list[EncodedRow]) -> None:
+    """Entropy by hand: −Σ p·log p over the vocabulary at the token before each target token, then the mean."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model, entropies = AutoModelForCausalLM.from_pretrained(student).eval(), []
+    for row in rows:
+        with torch.no_grad():
+            log_p_TV = model(torch.tensor([row.input_ids])).logits[0].double().log_softmax(-1)
+        per_token = (-log_p_TV.exp() * log_p_TV).sum(-1).tolist()
+        entropies += [per_token[t - 1] for t, label in enumerate(row.labels) if label != IGNORED]
+    first, *_, last = trained[1]["log"]
+    assert first["entropy"] == pytest.approx(sum(entropies) / len(entropies), rel=1e-4)
+    assert (first["step"], last["step"]) == (1, 8)
+    assert first["learning_rate"] == 1e-2 and first["grad_norm"] > 0
+    assert first["tokens_per_s"] == pytest.approx(first["tokens"] / first["seconds"])
 
 
 @pytest.mark.parametrize("asked", [False, True])
 def test_memory_is_traded_for_time_only_where_the_recipe_says_so(
     student: Path, rows: list[EncodedRow], tmp_path: Path, asked: bool
 ) -> None:
-    """TRL's own default is the other way round."""
+    config = settings(gradient_checkpointing=asked)
     with StageProgress("train", 1, "steps") as progress:
-        trainer = sft._trainer(rows, student, tmp_path, settings(gradient_checkpointing=asked, steps=1), 0, progress)
+        trainer = sft._trainer([rows], student, config, sft._arguments(tmp_path, config, 0, 1), progress)
         trainer.train()
     assert trainer.model.is_activation_checkpointing is asked
+
+
+def test_a_row_without_a_target_is_refused_before_anything_is_loaded(rows: list[EncodedRow], tmp_path: Path) -> None:
+    masked = EncodedRow(rows[0].input_ids, [IGNORED] * len(rows[0].input_ids))
+    with pytest.raises(UserError, match="training row 1 has no target token that carries loss"):
+        train([rows[0], masked], tmp_path / "nowhere", tmp_path / "out", settings(), 0, "train")
+
+
+def test_a_training_whose_loss_is_no_number_any_more_stops_and_saves_nothing(
+    student: Path, rows: list[EncodedRow], tmp_path: Path
+) -> None:
+    with pytest.raises(
+        UserError, match=r"training went wrong at step 2: .* norm (nan|inf)\. .*Lower training.learning_rate"
+    ):
+        run(rows, student, tmp_path / "out", settings(steps=20, learning_rate=1e30, batch_size=2, save_steps=1))
+    assert not (tmp_path / "out" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("losses", "diverged"),
+    [
+        ([2.0, 7.0, 7.0, 7.0], True),
+        ([2.0, 7.0, 7.0, 6.0], False),
+        ([2.0, 7.0, 7.0], False),
+        ([2.0, 1.0, math.inf], True),
+        ([7.0, 7.1, 7.1, 7.1], False),
+    ],
+)
+def test_a_loss_that_stays_above_guessing_is_a_diverged_training(losses: list[float], diverged: bool) -> None:
+    """Of 100 words ln(100) = 4.6: from 2.0 on more than 6.6 in three steps running is too much."""
+    from cgd.training.trainer import check_progress
+
+    with pytest.raises(UserError, match="went wrong") if diverged else nullcontext():
+        check_progress(losses, 1.0, 100)
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_checkpoints_along_the_way_are_complete_folders_and_the_last_one_is_the_model(
+    student: Path, rows: list[EncodedRow], tmp_path: Path, method: str
+) -> None:
+    """Four of eight steps: after 2, 4 and 6, and the model itself; each is what a shorter training makes."""
+    config = settings(steps=8, method=method, keep_checkpoints=4)
+    run(rows, student, tmp_path / "out", config)
+    kept = sorted(path.name for path in (tmp_path / "out").iterdir() if path.is_dir())
+    assert kept == ["step-000002", "step-000004", "step-000006"]
+    files = sorted(file.name for file in student.iterdir())
+    assert all(sorted(file.name for file in (tmp_path / "out" / name).iterdir()) == files for name in kept)
+    run(rows, student, tmp_path / "short", settings(steps=4, method=method))
+    assert largest_difference(tmp_path / "out" / "step-000004", tmp_path / "short") == 0.0
+
+
+def test_bfloat16_trains_and_is_saved_as_such(student: Path, rows: list[EncodedRow], tmp_path: Path) -> None:
+    """The arithmetic has 8 bits: the first loss agrees with float32 to about a percent."""
+    import torch
+
+    for method in ("full", "lora"):
+        account = run(rows, student, tmp_path / method, settings(dtype="bfloat16", method=method))
+        assert account["log"][0]["loss"] == pytest.approx(mean_loss(student, rows), rel=2e-2)
+        assert {tensor.dtype for tensor in state(tmp_path / method).values()} == {torch.bfloat16}
+        assert json.loads((tmp_path / method / "config.json").read_text())["dtype"] == "bfloat16"
+
+
+def test_the_saved_configuration_names_no_attention_of_ours(trained: tuple[Path, Any], student: Path) -> None:
+    written = (trained[0] / "config.json").read_text()
+    assert "cgd" not in written
+    assert json.loads(written) == json.loads((student / "config.json").read_text())
 
 
 @pytest.mark.parametrize(
@@ -204,17 +302,8 @@ def test_steps_follow_from_rows_epochs_and_batch_size(changes: dict[str, Any], s
     assert optimizer_steps(TrainingConfig(**{"batch_size": 8, **changes}), 20) == steps
 
 
-def test_an_epoch_that_does_not_divide_takes_its_last_rows_too(
-    student: Path, rows: list[EncodedRow], tmp_path: Path
-) -> None:
-    """8 rows in batches of 3: steps of 3, 3 and 2 rows; every token is seen once."""
-    account = train(rows, student, tmp_path / "out", settings(steps=None, epochs=1, batch_size=3), 0, "train")
-    assert account["steps"] == 3
-    assert account["log"][-1]["num_tokens"] == sum(len(row.input_ids) for row in rows)
-
-
 def test_a_training_of_one_step_learns(student: Path, rows: list[EncodedRow], tmp_path: Path) -> None:
     """A warm-up begins at a learning rate of zero: the default 5% of one step must not be that one step."""
-    account = train(rows, student, tmp_path / "out", TrainingConfig(steps=1), 0, "train")
+    account = run(rows, student, tmp_path / "out", TrainingConfig(steps=1))
     assert account["log"][0]["learning_rate"] > 0
     assert largest_difference(tmp_path / "out", student) > 0

@@ -1,6 +1,6 @@
 """Negative log-likelihood of the labelled tokens, without ever holding the logits of a whole micro-batch.
 
-Import this module inside functions: it imports torch and transformers.
+Import this module inside functions: it imports torch.
 
 Shapes: N labelled positions, W width of the hidden states, V words.
 """
@@ -8,10 +8,10 @@ Shapes: N labelled positions, W width of the hidden states, V words.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
-from transformers.modeling_outputs import BaseModelOutputWithPast
 
 _LOGITS_AT_ONCE = 2**25  # numbers: 128 MiB in float32
 
@@ -25,9 +25,9 @@ def use_target_loss(model: Any) -> None:
     backbone, logits_of, head = model.base_model, model.forward, model.get_output_embeddings()
     chunk_size = max(1, _LOGITS_AT_ONCE // model.config.get_text_config().vocab_size)
 
-    def logits_NV(hidden_NW: Any) -> Any:
+    def logits_NV(outputs: Any, hidden_NW: Any) -> Any:
         """What the model itself makes of hidden states, scaling and capping included: its body is passed over."""
-        backbone.forward = lambda *_, **__: BaseModelOutputWithPast(last_hidden_state=hidden_NW[None])
+        backbone.forward = lambda *_, **__: type(outputs)(**{**outputs, "last_hidden_state": hidden_NW[None]})
         try:
             return logits_of(inputs_embeds=hidden_NW[None], use_cache=False).logits[0]
         finally:
@@ -35,9 +35,11 @@ def use_target_loss(model: Any) -> None:
 
     def forward(*, kept: Any, targets: Any, weights: Any, **inputs: Any) -> dict[str, Any]:
         inputs = {name: value for name, value in inputs.items() if value is not None}  # PEFT fills in all it knows
-        hidden_TW = backbone(**inputs, use_cache=False).last_hidden_state[0]
+        outputs = backbone(**inputs, use_cache=False)
         parameters = [parameter for parameter in head.parameters() if parameter.requires_grad]
-        loss, entropy = _TargetLoss.apply(hidden_TW[kept], targets, weights, logits_NV, chunk_size, *parameters)
+        loss, entropy = _TargetLoss.apply(
+            outputs.last_hidden_state[0, kept], targets, weights, partial(logits_NV, outputs), chunk_size, *parameters
+        )
         return {"loss": loss, "entropy": entropy}
 
     model.forward = forward
