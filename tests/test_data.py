@@ -120,3 +120,22 @@ def test_a_drop_names_prompt_and_reason() -> None:
     (prompt,) = make_prompts(["1 + 1?"], "train")
     _, drops = without_test_prompts([prompt], {"sums": make_prompts(["1 + 1?"], "test")})
     assert drops == [Drop(prompt.id, "also a test prompt of sums")]
+
+
+# Held out
+
+
+def test_what_is_held_out_comes_after_the_training_prompts_and_never_among_them(tmp_path: Path) -> None:
+    """Of 6 lines 3 are to be trained on and 2 held out; one of the 3 is a held-out prompt in other letters."""
+    train = write(tmp_path / "train.jsonl", "a?", "B?", "c?", "b?", "d?", "e?")
+    held = {"select": "held_out", "keep_checkpoints": 2, "held_out": 2}
+    chosen = choose_prompts(make_recipe(data={"task": "jsonl", "n": 3, "options": train}, training=held))
+    assert (texts(chosen.training), texts(chosen.held_out)) == (["a?", "c?"], ["b?", "d?"])
+    assert [drop.reason for drop in chosen.drops] == ["also a test prompt of checkpoint selection"]
+
+
+def test_holding_out_more_than_there_is_is_refused(tmp_path: Path) -> None:
+    train = write(tmp_path / "train.jsonl", "a?", "b?", "c?")
+    held = {"select": "held_out", "keep_checkpoints": 2, "held_out": 2}
+    with pytest.raises(UserError, match="ask for more prompts than the 3 there are"):
+        choose_prompts(make_recipe(data={"task": "jsonl", "n": 2, "options": train}, training=held))

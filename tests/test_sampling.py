@@ -449,7 +449,7 @@ def test_a_verdict_on_a_text_that_changed_is_forgotten(tmp_path: Path, monkeypat
     store.add_grades({key: Grade(True, True, True, "2", "equal") for key in keys}, "grader 1")
     monkeypatch.setitem(PARSERS, "prediction", "teacher/1")
     assert reparse(store).changed == 1
-    assert store.graded(keys, "grader 1") == {keys[1]}
+    assert store.graded(keys, "grader 1") == {keys[1]: True}
 
 
 def test_a_stage_ends_early_where_too_many_rows_have_failed_already(tmp_path: Path) -> None:

@@ -197,12 +197,12 @@ def test_a_prompt_is_stored_once_with_all_it_holds(store: Store) -> None:
 def test_grades_are_known_by_the_grader_that_gave_them(store: Store) -> None:
     (request,) = draft_requests(store)
     answer(store, request, "4")
-    assert store.graded([request.key], "grader 1") == set()
+    assert store.graded([request.key], "grader 1") == {}
     store.add_grades({request.key: Grade(False, None, False, None, "timeout")}, "grader 1")
-    assert store.graded([request.key], "grader 1") == {request.key}
-    assert store.graded([request.key], "grader 2") == set()
+    assert store.graded([request.key], "grader 1") == {request.key: False}
+    assert store.graded([request.key], "grader 2") == {}
     store.add_grades({request.key: Grade(True, True, True, "4", "equal")}, "grader 2")
-    assert store.graded([request.key], "grader 1") == set()
+    assert store.graded([request.key], "grader 1") == {}
     assert [tuple(row)[1:] for row in store.query("SELECT * FROM grades")] == [("grader 2", 1, 1, 1, "4", "equal")]
 
 

@@ -18,6 +18,7 @@ class ChosenPrompts(NamedTuple):
     """What the run trains on and is tested on."""
 
     training: list[Prompt]
+    held_out: list[Prompt]
     evaluation: dict[str, list[Prompt]]
     tasks: dict[str, Task]
     drops: list[Drop]
@@ -26,20 +27,27 @@ class ChosenPrompts(NamedTuple):
 def choose_prompts(recipe: Recipe) -> ChosenPrompts:
     """Load every split that the recipe names.
 
-    A training prompt that, apart from case and white space, is also a test prompt is left out.
+    A training prompt that, apart from case and white space, is also a test prompt is left out, and so is one that is
+    held out for choosing checkpoints.
 
     Raises:
         UserError: a task's data is missing, malformed or empty, or nothing is left to train on.
     """
-    training = build_task(recipe.data.task, recipe.data.options).load("train", recipe.data.n, recipe.seed)
+    wanted = recipe.training.held_out if recipe.training.select == "held_out" else 0
+    n = None if recipe.data.n is None else recipe.data.n + wanted
+    loaded = build_task(recipe.data.task, recipe.data.options).load("train", n, recipe.seed)
+    if len(loaded) <= wanted or (n is not None and len(loaded) < n and wanted):
+        raise UserError(f"data.n and training.held_out ask for more prompts than the {len(loaded)} there are")
+    training, held_out = loaded[: len(loaded) - wanted], loaded[len(loaded) - wanted :]
     tasks, evaluation = {}, {}
     for task in recipe.evaluation.tasks:
         tasks[task.label] = build_task(task.task, task.options)
         evaluation[task.label] = tasks[task.label].load("test", task.n, recipe.seed)
-    kept, drops = without_test_prompts(training, evaluation)
+    held_out, _ = without_test_prompts(held_out, evaluation)
+    kept, drops = without_test_prompts(training, {"checkpoint selection": held_out} | evaluation)
     if not kept:
         raise UserError(f"data.task {recipe.data.task!r}: every one of {len(training)} prompts is also a test prompt")
-    return ChosenPrompts(kept, evaluation, tasks, drops)
+    return ChosenPrompts(kept, held_out, evaluation, tasks, drops)
 
 
 def without_test_prompts(

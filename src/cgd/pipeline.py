@@ -20,6 +20,7 @@ from cgd.dataset.build import rows_hash, training_rows, write_parquet
 from cgd.generation import stages
 from cgd.generation.run import Makers, make_records
 from cgd.models import model_folder, weights_hash
+from cgd.plugins import build_task
 from cgd.records import Record, Request
 from cgd.report.html import write_html
 from cgd.report.markdown import write_markdown
@@ -27,6 +28,7 @@ from cgd.resolve import Resolved, checkpoint_backend, model_names, resolve
 from cgd.rounds import train_later_rounds
 from cgd.runfolder import RunFolder, open_run, read_json
 from cgd.sampling import sample
+from cgd.selection import select_checkpoints
 from cgd.spending import Spending
 from cgd.store import Owner
 from cgd.training.arms import Rows, note_where_drafts_come_from, train_arms
@@ -84,7 +86,9 @@ def run(
         made += train_later_rounds(folder, recipe, resolved, prompts.training)
         if until == "training":
             return RunResult(folder.path, made, {})
-        made += _evaluate(folder, recipe, prompts)
+        task = build_task(recipe.data.task, recipe.data.options)
+        selected = select_checkpoints(folder, recipe, prompts.held_out, task)
+        made += selected.made + _evaluate(folder, recipe, prompts, selected.places)
         return RunResult(folder.path, made, _finish(folder, recipe, made))
 
 
@@ -123,10 +127,11 @@ def _train(folder: RunFolder, recipe: Recipe, resolved: Resolved, records: Seque
     return train_arms(folder, recipe, Rows(rows, {arm: rows_hash(rows[arm]) for arm in rows}, write_parquet), student)
 
 
-def _evaluate(folder: RunFolder, recipe: Recipe, prompts: ChosenPrompts) -> int:
+def _evaluate(
+    folder: RunFolder, recipe: Recipe, prompts: ChosenPrompts, checkpoints: Mapping[tuple[str, int], Path]
+) -> int:
     """Predict and grade every task with the base student and each checkpoint, given x alone."""
-    jobs = [(arm.name, seed) for arm in recipe.arms for seed in recipe.training.seeds]
-    models = {(BASE, 0): recipe.student.model} | {job: str(folder.checkpoint(*job)) for job in jobs}
+    models = {(BASE, 0): recipe.student.model} | {job: str(place) for job, place in checkpoints.items()}
     folder.store.keep_current_predictions(Owner(task, *job) for task in prompts.tasks for job in models)
     made = 0
     spending = Spending(recipe.budget, recipe.student.price if recipe.evaluation.backend is None else None)

@@ -42,7 +42,7 @@ CREATE VIEW records AS
   SELECT p.id AS prompt_id, p.messages AS prompt, d.text AS draft, c.text AS critique, r.text AS refinement,
          p.solution, p.answer, d.key AS draft_key, c.key AS critique_key, r.key AS refinement_key
   FROM current AS u
-  JOIN replies AS r ON u.stage = 'refinement' AND r.key = u.key
+  JOIN replies AS r ON u.stage = 'refinement' AND u.task = '' AND r.key = u.key
   JOIN replies AS c ON c.key = r.upstream_key
   JOIN replies AS d ON d.key = c.upstream_key
   JOIN prompts AS p ON p.id = r.prompt_id

@@ -11,6 +11,7 @@ import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -194,7 +195,7 @@ class Store:
             for request, reply, state, text in rows
         ]
         with self.transaction() as db:
-            db.executemany(_UPSERT_REPLY, values)
+            db.executemany(_sql("upsert_reply"), values)
 
     def replies(self, keys: Sequence[str]) -> dict[str, StoredReply]:
         """The stored replies among `keys`."""
@@ -237,9 +238,11 @@ class Store:
         with self.transaction() as db:
             db.executemany("INSERT OR REPLACE INTO grades VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
-    def graded(self, keys: Sequence[str], grader: str) -> set[str]:
-        """Which of `keys` this grader version has judged."""
-        return {row["key"] for row in self._by_key("SELECT key, grader FROM grades", keys) if row["grader"] == grader}
+    def graded(self, keys: Sequence[str], grader: str) -> dict[str, bool | None]:
+        """Strict verdicts of this grader version among `keys`; None where a prediction is unscored."""
+        rows = self._by_key("SELECT key, grader, strict FROM grades", keys)
+        own = [row for row in rows if row["grader"] == grader]
+        return {row["key"]: None if row["strict"] is None else bool(row["strict"]) for row in own}
 
     def set_drops(self, stage: str, drops: Sequence[Drop]) -> None:
         """Replace the list of records that a stage left out of training."""
@@ -257,6 +260,12 @@ class Store:
                 db.execute("DELETE FROM checkpoints")
             db.executemany("INSERT OR REPLACE INTO checkpoints VALUES (?, ?, ?)", rows)
 
+    def note_selection(self, job: tuple[str, int], selected: str, scores: Mapping[str, float]) -> None:
+        """Add to a checkpoint's account which of the kept ones was selected, and the score of each."""
+        found = _dump({"selected": selected, "held_out_accuracy": dict(scores)})
+        with self.transaction() as db:
+            db.execute("UPDATE checkpoints SET info = json_patch(info, ?) WHERE arm = ? AND seed = ?", (found, *job))
+
     def _by_key(self, select: str, keys: Sequence[str]) -> Iterator[sqlite3.Row]:
         for start in range(0, len(keys), 500):
             chunk = keys[start : start + 500]
@@ -266,27 +275,14 @@ class Store:
     def _create_or_check_schema(self) -> None:
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
         if version == 0:
-            schema = files("cgd").joinpath("schema.sql").read_text()
-            self._db.executescript(f"BEGIN IMMEDIATE; {schema} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+            self._db.executescript(f"BEGIN IMMEDIATE; {_sql('schema')} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
         elif version != SCHEMA_VERSION:
             raise UserError(f"{self.path} has store version {version}, this cgd reads version {SCHEMA_VERSION}")
 
 
-_UPSERT_REPLY = """
-INSERT INTO replies (key, stage, prompt_id, upstream_key, sample, messages, backend, state, text, raw, parser,
-  finish_reason, prompt_tokens, completion_tokens, latency_s, server, broken, error_class, error,
-  spent_prompt_tokens, spent_completion_tokens, spent_cost, stored_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (key) DO UPDATE SET
-  state = excluded.state, text = excluded.text, raw = excluded.raw, parser = excluded.parser,
-  finish_reason = excluded.finish_reason, prompt_tokens = excluded.prompt_tokens,
-  completion_tokens = excluded.completion_tokens, latency_s = excluded.latency_s, server = excluded.server,
-  broken = excluded.broken, error_class = excluded.error_class, error = excluded.error, stored_at = excluded.stored_at,
-  attempts = attempts + 1, spent_cost = spent_cost + excluded.spent_cost,
-  spent_prompt_tokens = spent_prompt_tokens + excluded.spent_prompt_tokens,
-  spent_completion_tokens = spent_completion_tokens + excluded.spent_completion_tokens
-WHERE replies.state = 'failed'
-"""
+@cache
+def _sql(name: str) -> str:
+    return files("cgd").joinpath(f"{name}.sql").read_text(encoding="utf-8")
 
 
 def load_messages(text: str) -> list[Message]:

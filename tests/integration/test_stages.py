@@ -240,3 +240,40 @@ def test_the_teachers_own_answers_are_made_once_a_prompt_and_only_where_an_arm_l
     assert stages(folder) == {"draft": 8, "critique": 8, "refinement": 8, "teacher_answer": 4}
     rows = parquet.read_table(folder / "dataset" / "plain.parquet").to_pylist()
     assert len(rows) == 8 and all(row["target"].startswith("It is ") for row in rows)
+
+
+# Which checkpoint counts
+
+
+def test_the_best_kept_checkpoint_on_held_out_prompts_is_evaluated(student: Path, tmp_path: Path) -> None:
+    """Four steps, two kept checkpoints, after steps 2 and 4; three held-out prompts that no arm trains on."""
+    recipe = recipe_of(
+        student,
+        student={"model": str(student), "options": {"batch_size": 4}},
+        draft={"max_tokens": 4},
+        training={"steps": 4, "batch_size": 4, "keep_checkpoints": 2, "select": "held_out", "held_out": 3},
+        evaluation={"max_tokens": 4, "tasks": [{"task": "arithmetic", "n": 2}]},
+    )
+    result = pipeline.run(recipe, tmp_path)
+    (account,) = result.summary["training"]
+    assert account["rows"] == 4, "what is held out is not trained on"
+    assert account["held_out_accuracy"].keys() == {"step-000002", "last"}
+    best = max(account["held_out_accuracy"].values())
+    assert account["held_out_accuracy"][account["selected"]] == best
+    chosen = result.folder / "checkpoints" / "cgd" / "seed0"
+    chosen = chosen if account["selected"] == "last" else chosen / account["selected"]
+    used = query(
+        result.folder,
+        "SELECT DISTINCT json_extract(r.backend, '$.weights') FROM current AS u JOIN replies AS r USING (key) "
+        "WHERE u.stage = 'prediction' AND u.arm = 'cgd'",
+    )
+    assert used == [(weights_hash(chosen),)]
+    asked = query(result.folder, "SELECT task, COUNT(*) FROM current WHERE stage = 'selection' GROUP BY task")
+    assert asked == [("seed0", 3), ("step-000002", 3)]
+    assert set(result.summary["tasks"]) == {"arithmetic"}, "no report shows what checkpoints were chosen by"
+    assert pipeline.run(recipe, tmp_path).made == 0
+
+
+def test_choosing_among_one_checkpoint_is_refused(student: Path) -> None:
+    with pytest.raises(ValueError, match="needs keep_checkpoints of 2 or more"):
+        recipe_of(student, training={"select": "held_out"})

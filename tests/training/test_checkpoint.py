@@ -27,6 +27,7 @@ def finished(folder: Path, weights: str) -> Path:
         *({"method": "lora"}, {"epochs": 2.0}, {"steps": 3}, {"batch_size": 4}, {"learning_rate": 1e-5}),
         *({"schedule": "linear"}, {"warmup_ratio": 0.1}, {"weight_decay": 0.1}, {"max_grad_norm": 0.5}),
         *({"max_length": 512}, {"lora_rank": 8}, {"lora_alpha": 8}, {"dtype": "bfloat16"}),
+        *({"match": "tokens"}, {"keep_checkpoints": 2}, {"attention": "eager"}),
     ],
 )
 def test_every_setting_that_decides_the_weights_is_in_the_key(changes: dict[str, Any]) -> None:
@@ -35,15 +36,19 @@ def test_every_setting_that_decides_the_weights_is_in_the_key(changes: dict[str,
 
 @pytest.mark.parametrize(
     "changes",
-    [{"seeds": (0, 1)}, {"max_overlength_share": 0.5}, {"micro_batch_size": 2}, {"gradient_checkpointing": True}],
+    [
+        *({"seeds": (0, 1)}, {"max_overlength_share": 0.5}, {"micro_batch_size": 2}, {"gradient_checkpointing": True}),
+        *({"save_steps": 1}, {"report_to": ("tensorboard",)}, {"held_out": 9}),
+        {"select": "held_out", "keep_checkpoints": 1},
+    ],
 )
 def test_settings_that_do_not_change_the_weights_are_not(changes: dict[str, Any]) -> None:
     assert checkpoint_key("rows", TrainingConfig(**changes), 0, "student") == KEY
 
 
 def test_every_setting_is_judged_by_one_of_the_two_tests_above() -> None:
-    """13 settings that decide the weights and 4 that don't: a new one belongs to one of the lists."""
-    assert len(TrainingConfig.model_fields) == 13 + 4
+    """16 settings that decide the weights and 8 that don't: a new one belongs to one of the lists."""
+    assert len(TrainingConfig.model_fields) == 16 + 8
 
 
 def test_rows_seed_and_student_are_in_the_key() -> None:

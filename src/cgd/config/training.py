@@ -83,6 +83,10 @@ class TrainingConfig(Section):
     """Optimizer steps between states from which a killed training goes on; a fifth of the training where absent."""
     keep_checkpoints: PositiveInt = 1
     """Complete checkpoints to keep of each training, evenly spaced, the last one among them."""
+    select: Literal["last", "held_out"] = "last"
+    """Which kept checkpoint is evaluated: the last, or the best on training prompts that are held out for it."""
+    held_out: PositiveInt = 50
+    """Prompts to hold out (`select = "held_out"`): the next ones of the training split, used for nothing else."""
     report_to: tuple[str, ...] = ()
     """Trackers that TRL reports to as well: `trackio`, `tensorboard`, `wandb`, `mlflow`."""
 
@@ -90,6 +94,8 @@ class TrainingConfig(Section):
     def _batches_divide(self) -> TrainingConfig:
         if self.micro_batch_size and self.batch_size % self.micro_batch_size:
             raise ValueError(f"batch_size {self.batch_size} is no multiple of micro_batch_size {self.micro_batch_size}")
+        if self.select == "held_out" and self.keep_checkpoints < 2:
+            raise ValueError('select = "held_out" needs keep_checkpoints of 2 or more to choose from')
         if not self.seeds or len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds must be different numbers, at least one; got {list(self.seeds)}")
         return self

@@ -12,8 +12,12 @@ from cgd.config import TrainingConfig
 from cgd.records import content_hash
 
 _STAMP = "cgd.json"
-# What only decides which arms are trained, when training is refused, or how much memory it takes.
-_NOT_IN_KEY = {"seeds", "max_overlength_share", "micro_batch_size", "gradient_checkpointing"}
+# What only decides which arms are trained or evaluated, when training is refused, what is told to whom, or how much
+# memory it takes.
+_NOT_IN_KEY = {
+    *("seeds", "max_overlength_share", "micro_batch_size", "gradient_checkpointing"),
+    *("save_steps", "report_to", "select", "held_out"),
+}
 
 
 class Stamp(NamedTuple):
