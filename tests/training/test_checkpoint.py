@@ -39,14 +39,19 @@ def test_every_setting_that_decides_the_weights_is_in_the_key(changes: dict[str,
     [
         *({"seeds": (0, 1)}, {"max_overlength_share": 0.5}, {"micro_batch_size": 2}, {"gradient_checkpointing": True}),
         *({"save_steps": 1}, {"report_to": ("tensorboard",)}, {"held_out": 9}),
-        {"select": "held_out", "keep_checkpoints": 1},
     ],
 )
 def test_settings_that_do_not_change_the_weights_are_not(changes: dict[str, Any]) -> None:
     assert checkpoint_key("rows", TrainingConfig(**changes), 0, "student") == KEY
 
 
-def test_every_setting_is_judged_by_one_of_the_two_tests_above() -> None:
+def test_the_rule_that_selects_a_checkpoint_does_not_change_the_weights() -> None:
+    kept = TrainingConfig(keep_checkpoints=2)
+    chosen = kept.model_copy(update={"select": "held_out"})
+    assert checkpoint_key("rows", kept, 0, "student") == checkpoint_key("rows", chosen, 0, "student")
+
+
+def test_every_setting_is_judged_by_one_of_the_three_tests_above() -> None:
     """16 settings that decide the weights and 8 that don't: a new one belongs to one of the lists."""
     assert len(TrainingConfig.model_fields) == 16 + 8
 
