@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-_START = 4.0
+_START = 16.0  # few enough for any server, enough to keep most of them busy
 _SLOWER = 1.2  # seconds a token of a round, against those of the best round ...
 _NO_FASTER = 1.05  # ... while it brings no more tokens a second: the knee is passed
 _FORGET = 1.001  # by which the best pace is eased in each round that misses it: prompts and servers change

@@ -22,7 +22,7 @@ from cgd.training.memory import kept_memory
 from cgd.training.scratch import close_scratch, open_scratch
 
 # Tokens of one pass. On a CPU a few rows fill the matrix product and leave its operands in the cache.
-_CPU_TOKENS, _GPU_TOKENS = 512, 8192
+CPU_TOKENS, GPU_TOKENS = 512, 8192
 _LOGGED = ("step", "loss", "grad_norm", "entropy", "learning_rate", "tokens", "seconds", "tokens_per_s")
 _STATES = 5  # a training that is killed loses a fifth of its steps at most
 
@@ -139,7 +139,7 @@ def load_student(student: Path, config: TrainingConfig) -> Any:
 def _packing(config: TrainingConfig, device: str) -> Packing:
     if config.micro_batch_size:
         return Packing(rows=config.micro_batch_size)
-    return Packing(tokens=_CPU_TOKENS if device == "cpu" else _GPU_TOKENS)
+    return Packing(tokens=CPU_TOKENS if device == "cpu" else GPU_TOKENS)
 
 
 def _arguments(out: Path, config: TrainingConfig, seed: int, steps: int) -> Any:
