@@ -58,11 +58,27 @@ def run(
     recipe = load_recipe(recipes, overrides or [])
     result = pipeline.run(recipe, runs, until=until, accept_changes=accept_changes, command=command_line())
     if until:
-        typer.echo(f"done until {until}: {result.folder}; the same command without --until goes on")
+        typer.echo(f"done until {until}: {result.folder}; cgd run without --until goes on")
         return
     page = result.folder / "report" / "index.html"
     typer.echo("\n".join(_headline(result.summary)))
     typer.echo(f"done: {page}" if result.made else f"nothing to do: {result.folder} is complete ({page})")
+
+
+@app.command()
+def train(
+    recipes: Recipes, overrides: Overrides = None, runs: Runs = Path("runs"), accept_changes: AcceptChanges = False
+) -> None:
+    """Train what the arms of a recipe lack, alone or over the processes of a launcher; cgd run goes on from there.
+
+    Example: accelerate launch --config_file configs/launch/ddp_8gpu.yaml -m cgd.cli train configs/compare.toml
+    """
+    from cgd.training.processes import take_part
+
+    def work() -> None:
+        run(recipes, overrides, runs, until="training", accept_changes=accept_changes)
+
+    take_part(work)
 
 
 @app.command()

@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import NamedTuple
 
-from cgd.errors import StoppedError
+from cgd import launch
+from cgd.errors import StoppedError, UserError
 from cgd.plugins import Backend
 from cgd.progress import StageProgress
 from cgd.records import Reply, Request, State
@@ -56,13 +57,16 @@ def sample(
         spending: the backend's price and the run's budget.
 
     Raises:
-        UserError: the backend can't serve these requests at all.
+        UserError: the backend can't serve these requests at all, or rows are missing where several processes train.
         StoppedError: more than `max_failed_share` of the requests failed, or the next one may not fit the budget.
         KeyboardInterrupt: interrupted; what had arrived is stored.
     """
     keys = list(dict.fromkeys(request.key for request in requests))
     states = store.states(keys)
     pending = [r for r in {r.key: r for r in requests}.values() if states.get(r.key, "failed") == "failed"]
+    if launch.processes() > 1:
+        _refuse_to_generate(title, len(keys) - len(states), len(keys))
+        pending = []  # failed rows are tried again by a process alone
     if pending:
         backend.check(pending)
         failures = _Failures(len(keys), max_failed_share)
@@ -80,6 +84,14 @@ def sample(
     if missing:
         raise RuntimeError(f"backend {backend.identity} gave no reply to {missing} requests")
     return Sampled(replies, len(pending))
+
+
+def _refuse_to_generate(title: str, missing: int, total: int) -> None:
+    if missing:
+        raise UserError(
+            f"{missing} of {total} rows of stage {title!r} are missing, and {launch.processes()} processes that train "
+            "together generate none: make them first with `cgd run RECIPE --until refinement`, without a launcher"
+        )
 
 
 class Reparsed(NamedTuple):

@@ -17,7 +17,7 @@ from cgd.training.checkpoint import checkpoint_key, find, publish, read_stamp
 from cgd.training.completion_only import EncodedRow, encode_arms, encode_example
 from cgd.training.flops import training_flops
 from cgd.training.order import drop_contexts, match_tokens, training_order
-from cgd.training.sft import train
+from cgd.training.processes import train
 
 Job = tuple[str, int]  # arm and seed
 

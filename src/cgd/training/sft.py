@@ -53,6 +53,7 @@ def train(  # noqa: PLR0913 - the caller's job, item by item
     Raises:
         UserError: a row has no token to learn, or the loss went astray; nothing is saved then.
     """
+    from accelerate.utils import broadcast_object_list
     from transformers import set_seed
 
     _check_rows(rows)
@@ -61,8 +62,8 @@ def train(  # noqa: PLR0913 - the caller's job, item by item
     started = time.perf_counter()
     steps = [rows[start : start + config.batch_size] for start in range(0, len(rows), config.batch_size)]
     arguments = _arguments(out, config, seed, len(steps))
-    with arguments.main_process_first(local=False):
-        state = open_scratch(out, key)
+    # One process alone looks, so that no other one sees a shared folder half emptied.
+    (state,) = broadcast_object_list([open_scratch(out, key) if arguments.should_save else None])
     with kept_memory(), StageProgress(title, len(steps), "steps") as progress:
         trainer = _trainer(steps, student, config, arguments, progress)
         trainer.train(resume_from_checkpoint=str(state) if state else None)

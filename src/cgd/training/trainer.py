@@ -34,6 +34,7 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
     def __init__(self, *, steps: Sequence[Sequence[EncodedRow]], packing: Packing, **wiring: Any) -> None:
         """Take the rows of every step; `wiring` goes to transformers' trainer."""
         super().__init__(train_dataset=steps, **wiring)
+        check_saves_whole(self.accelerator.state)
         self._packing = packing
         self._entropy = torch.zeros((), device=self.args.device)
         self._counted = {"tokens": 0, "targets": 0}
@@ -64,6 +65,7 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         batches = inputs["micro_batches"]
         for index, batch in enumerate(batches):
             last = index == len(batches) - 1
+            self.accelerator.gradient_state._set_sync_gradients(last)  # DeepSpeed steps where it is set
             with nullcontext() if last else self.accelerator.no_sync(model):
                 result = model(**self._prepare_inputs(batch))
                 loss = result["loss"] * scale
@@ -99,6 +101,26 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         if self.args.should_save:
             mark_whole(Path(self.args.output_dir), self.state.global_step)
         self._ended = time.perf_counter()  # the next step is timed without it
+
+
+def check_saves_whole(state: Any) -> None:
+    """Refuse a launch that shards the weights and would save shards only.
+
+    Args:
+        state: accelerate's.
+
+    Raises:
+        UserError: with the setting of the launch to change.
+    """
+    setting = None
+    if state.distributed_type == "FSDP" and "FULL_STATE_DICT" not in str(state.fsdp_plugin.state_dict_type):
+        setting = "fsdp_state_dict_type: FULL_STATE_DICT"
+    if state.distributed_type == "DEEPSPEED":
+        zero = state.deepspeed_plugin.deepspeed_config["zero_optimization"]
+        if zero["stage"] == 3 and not zero.get("stage3_gather_16bit_weights_on_model_save"):
+            setting = '"stage3_gather_16bit_weights_on_model_save": true'
+    if setting:
+        raise UserError(f"this launch would save parts of a model; its configuration needs {setting}")
 
 
 def check_progress(losses: Sequence[float], grad_norm: float, words: int) -> None:

@@ -1,0 +1,15 @@
+"""How many processes `accelerate launch` or `torchrun` started, and which one this is."""
+
+from __future__ import annotations
+
+import os
+
+
+def processes() -> int:
+    """Processes of the launch, over all machines; 1 without a launcher."""
+    return int(os.environ.get("WORLD_SIZE", "1")) if "LOCAL_RANK" in os.environ else 1
+
+
+def is_first() -> bool:
+    """Whether this is the process that owns the run: it alone reads and writes the store, and prints."""
+    return processes() == 1 or os.environ["RANK"] == "0"
