@@ -30,6 +30,9 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
     "gemma 3": ("gemma3_text", {"head_dim": 8, "sliding_window": 6, "query_pre_attn_scalar": 8}),
     "granite": ("granite", {"logits_scaling": 3.0, "embedding_multiplier": 2.0}),
     "cohere": ("cohere", {"logit_scale": 0.5}),
+    "phi 3": ("phi3", {}),
+    "olmo 2": ("olmo2", {}),
+    "smollm 3": ("smollm3", {}),
     "mixture of experts": (
         "qwen3_moe",
         {"head_dim": 8, "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16},
@@ -53,7 +56,7 @@ def packed(model: Any, **changes: Any) -> Any:
     from cgd.training.loss import use_target_loss
 
     assert set_attention(model, TrainingConfig(**changes), "cpu")
-    use_target_loss(model)
+    use_target_loss(model, packs=True)
     return model
 
 
@@ -199,9 +202,13 @@ def test_models_that_can_not_keep_rows_apart_get_one_row_at_a_time(kind: str, ch
     from transformers import AutoConfig, AutoModelForCausalLM
 
     from cgd.training.attention import set_attention
+    from cgd.training.loss import use_target_loss
 
     model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **{**SMALL, **changes}))
     assert not set_attention(model, TrainingConfig(), "cpu")
+    expected, _ = losses_one_by_one(model, [ROWS[1]])
+    use_target_loss(model, packs=False)
+    assert float(model(**pack([ROWS[1]]))["loss"].detach()) == pytest.approx(float(expected.detach()), rel=1e-5)
 
 
 def test_eager_attention_is_the_way_out_for_any_model() -> None:

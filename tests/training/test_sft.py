@@ -258,7 +258,7 @@ def test_a_loss_that_stays_above_guessing_is_a_diverged_training(losses: list[fl
     from cgd.training.trainer import check_progress
 
     with pytest.raises(UserError, match="went wrong") if diverged else nullcontext():
-        check_progress(losses, 1.0, 100)
+        check_progress(len(losses), losses[0], losses[1:], 1.0, 100)
 
 
 @pytest.mark.parametrize("method", ["full", "lora"])

@@ -16,11 +16,15 @@ import torch
 _LOGITS_AT_ONCE = 2**25  # numbers: 128 MiB in float32
 
 
-def use_target_loss(model: Any) -> None:
+def use_target_loss(model: Any, *, packs: bool) -> None:
     """Make a causal model's forward pass return the loss of a packed micro-batch instead of logits.
 
     The new forward pass takes what `collate.pack` makes and returns `loss`, the sum of weight × −log p over the
     labelled tokens, and `entropy`, the sum of the distributions' entropies there (nats, full vocabulary).
+
+    Args:
+        model: a causal language model of transformers.
+        packs: it keeps packed rows apart; else it gets its tokens and nothing else, one row at a time.
     """
     backbone, logits_of, head = model.base_model, model.forward, model.get_output_embeddings()
     chunk_size = max(1, _LOGITS_AT_ONCE // model.config.get_text_config().vocab_size)
@@ -34,7 +38,8 @@ def use_target_loss(model: Any) -> None:
             del backbone.forward
 
     def forward(*, kept: Any, targets: Any, weights: Any, **inputs: Any) -> dict[str, Any]:
-        inputs = {name: value for name, value in inputs.items() if value is not None}  # PEFT fills in all it knows
+        wanted = inputs if packs else ("input_ids",)
+        inputs = {name: inputs[name] for name in wanted if inputs[name] is not None}  # PEFT fills in all it knows
         outputs = backbone(**inputs, use_cache=False)
         parameters = [parameter for parameter in head.parameters() if parameter.requires_grad]
         loss, entropy = _TargetLoss.apply(

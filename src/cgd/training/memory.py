@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# Parameters of glibc's mallopt, and their defaults: most maps, bytes above which the heap's end is given back.
-_TRIM_THRESHOLD, _MMAP_MAX = -1, -4
-_DEFAULTS = {_TRIM_THRESHOLD: 128 * 1024, _MMAP_MAX: 65536}
+# Parameters of glibc's mallopt: bytes at the heap's end that are given back, bytes that get a map of their own, maps.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
+_KEEP = {_TRIM_THRESHOLD: -1, _MMAP_MAX: 0}
+# The thresholds that glibc finds by itself in a process with large tensors; it stops looking once they are set.
+_USUAL = {_TRIM_THRESHOLD: 64 * 2**20, _MMAP_THRESHOLD: 32 * 2**20, _MMAP_MAX: 65536}
 
 
 @contextmanager
@@ -20,11 +23,12 @@ def kept_memory() -> Iterator[None]:
         yield
         return
     assert library is not None
-    library.mallopt(_TRIM_THRESHOLD, -1)
-    library.mallopt(_MMAP_MAX, 0)
+    for parameter, value in _KEEP.items():
+        library.mallopt(parameter, value)
     try:
         yield
     finally:
-        for parameter, value in _DEFAULTS.items():
+        for parameter, value in _USUAL.items():
             library.mallopt(parameter, value)
+        gc.collect()  # models and trainers refer to each other in circles
         library.malloc_trim(0)

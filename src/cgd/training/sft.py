@@ -53,18 +53,25 @@ def train(  # noqa: PLR0913 - the caller's job, item by item
     Raises:
         UserError: a row has no token to learn, or the loss went astray; nothing is saved then.
     """
+    _check_rows(rows)
+    quiet_libraries()
+    with kept_memory():
+        return _train(rows, student, out, config, seed, title, key)
+
+
+def _train(  # noqa: PLR0913 - as `train`
+    rows: Sequence[EncodedRow], student: Path, out: Path, config: TrainingConfig, seed: int, title: str, key: str
+) -> dict[str, Any]:
     from accelerate.utils import broadcast_object_list
     from transformers import set_seed
 
-    _check_rows(rows)
-    quiet_libraries()
     set_seed(seed)
     started = time.perf_counter()
     steps = [rows[start : start + config.batch_size] for start in range(0, len(rows), config.batch_size)]
     arguments = _arguments(out, config, seed, len(steps))
     # One process alone looks, so that no other one sees a shared folder half emptied.
     (state,) = broadcast_object_list([open_scratch(out, key) if arguments.should_save else None])
-    with kept_memory(), StageProgress(title, len(steps), "steps") as progress:
+    with StageProgress(title, len(steps), "steps") as progress:
         trainer = _trainer(steps, student, config, arguments, progress)
         trainer.train(resume_from_checkpoint=str(state) if state else None)
     _save(trainer, student, out, config)
@@ -109,7 +116,7 @@ def _trainer(
 
     model = load_student(student, config)
     packs = set_attention(model, config, arguments.device.type)
-    use_target_loss(model)
+    use_target_loss(model, packs=packs)
     if config.method == "lora":
         model = _with_adapter(model, config)
     trainer = PackedTrainer(

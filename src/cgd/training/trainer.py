@@ -90,9 +90,12 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
                 "seconds": seconds,
                 "tokens_per_s": self._counted["tokens"] / seconds,
             }
-            losses = [entry["loss"] for entry in self.state.log_history if "loss" in entry]
+            history = [*self.state.log_history, logs]
+            recent = [entry["loss"] for entry in history[1:][-_DIVERGED_STEPS:]]
             words = self.model.config.get_text_config().vocab_size
-            check_progress([*losses, logs["loss"]], logs.get("grad_norm", 0.0), words)
+            check_progress(
+                self.state.global_step, history[0]["loss"], recent or [logs["loss"]], logs["grad_norm"], words
+            )
         super().log(logs, start_time)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
@@ -123,25 +126,26 @@ def check_saves_whole(state: Any) -> None:
         raise UserError(f"this launch would save parts of a model; its configuration needs {setting}")
 
 
-def check_progress(losses: Sequence[float], grad_norm: float, words: int) -> None:
+def check_progress(step: int, first: float, recent: Sequence[float], grad_norm: float, words: int) -> None:
     """Raise where a training has gone wrong.
 
     Guessing among all words costs ln(words) a token more than knowing everything: a loss that has risen by more than
     that, and stays there, is no noise.
 
     Args:
-        losses: of all steps so far.
+        step: the last one.
+        first: loss of the first step.
+        recent: losses of the last few.
         grad_norm: of the last one.
         words: in the vocabulary.
 
     Raises:
         UserError: with the step and what to change.
     """
-    bad = not (math.isfinite(losses[-1]) and math.isfinite(grad_norm))
-    recent = losses[1:][-_DIVERGED_STEPS:]
-    if bad or (len(recent) == _DIVERGED_STEPS and min(recent) > losses[0] + math.log(words)):
+    lost = len(recent) == _DIVERGED_STEPS and min(recent) > first + math.log(words)
+    if lost or not math.isfinite(recent[-1]) or not math.isfinite(grad_norm):
         raise UserError(
-            f"training went wrong at step {len(losses)}: loss {losses[-1]:.4g} (first step {losses[0]:.4g}), gradient "
+            f"training went wrong at step {step}: loss {recent[-1]:.4g} (first step {first:.4g}), gradient "
             f"norm {grad_norm:.4g}. Nothing was published. Lower training.learning_rate, raise training.warmup_ratio, "
             'or, with bfloat16, try training.dtype = "float32"'
         )
