@@ -13,3 +13,9 @@ def processes() -> int:
 def is_first() -> bool:
     """Whether this is the process that owns the run: it alone reads and writes the store, and prints."""
     return processes() == 1 or os.environ["RANK"] == "0"
+
+
+def shards_weights() -> bool:
+    """Whether accelerate is configured to divide the model's weights over processes (FSDP, DeepSpeed)."""
+    names = ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED")
+    return any(os.environ.get(name, "false").lower() == "true" for name in names)

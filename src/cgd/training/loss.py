@@ -13,6 +13,8 @@ from typing import Any
 
 import torch
 
+from cgd import launch
+
 _LOGITS_AT_ONCE = 2**25  # numbers: 128 MiB in float32
 
 
@@ -41,9 +43,12 @@ def use_target_loss(model: Any, *, packs: bool) -> None:
         wanted = inputs if packs else ("input_ids",)
         inputs = {name: inputs[name] for name in wanted if inputs[name] is not None}  # PEFT fills in all it knows
         outputs = backbone(**inputs, use_cache=False)
+        hidden_NW = outputs.last_hidden_state[0, kept]
+        if launch.shards_weights():
+            return _plain_loss(logits_NV(outputs, hidden_NW), targets, weights)
         parameters = [parameter for parameter in head.parameters() if parameter.requires_grad]
         loss, entropy = _TargetLoss.apply(
-            outputs.last_hidden_state[0, kept], targets, weights, partial(logits_NV, outputs), chunk_size, *parameters
+            hidden_NW, targets, weights, partial(logits_NV, outputs), chunk_size, *parameters
         )
         return {"loss": loss, "entropy": entropy}
 
@@ -88,6 +93,14 @@ class _TargetLoss(torch.autograd.Function):  # type: ignore[misc]
     def backward(ctx: Any, grad_loss: Any, _: Any) -> Any:
         hidden, *parameters = (total.mul_(grad_loss) for total in ctx.saved_tensors)
         return hidden, None, None, None, None, *parameters
+
+
+def _plain_loss(logits_NV: Any, targets_N: Any, weights_N: Any) -> dict[str, Any]:
+    """The same sums from all logits at once: a sharded head is gathered and reduced by hooks of the one backward pass."""
+    log_p_NV = logits_NV.float().log_softmax(-1)
+    loss = -(weights_N * log_p_NV.gather(1, targets_N[:, None])[:, 0]).sum()
+    log_p_NV = log_p_NV.detach()
+    return {"loss": loss, "entropy": -(log_p_NV.exp() * log_p_NV).sum()}
 
 
 def _uncached_autocast(device: str) -> Any:
