@@ -96,7 +96,7 @@ class _TargetLoss(torch.autograd.Function):  # type: ignore[misc]
 
 
 def _plain_loss(logits_NV: Any, targets_N: Any, weights_N: Any) -> dict[str, Any]:
-    """The same sums from all logits at once: a sharded head is gathered and reduced by hooks of the one backward pass."""
+    """The same sums from all logits at once: hooks of the one backward pass gather and reduce a sharded head."""
     log_p_NV = logits_NV.float().log_softmax(-1)
     loss = -(weights_N * log_p_NV.gather(1, targets_N[:, None])[:, 0]).sum()
     log_p_NV = log_p_NV.detach()

@@ -98,6 +98,11 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
             )
         super().log(logs, start_time)
 
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        """A sharded model hands tied weights over twice; they are saved once, as those of any other."""
+        tied = getattr(self.model, "all_tied_weights_keys", {})
+        super()._save(output_dir, state_dict and {k: v for k, v in state_dict.items() if k not in tied})
+
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         super()._save_checkpoint(model, trial)
         self.accelerator.wait_for_everyone()
