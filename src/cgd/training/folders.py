@@ -25,9 +25,7 @@ def merge_adapter(student: Path, adapter: Path, folder: Path, config: TrainingCo
     import torch
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
-    from transformers.integrations import unset_hf_deepspeed_config
 
-    unset_hf_deepspeed_config()  # this process alone loads the model: nothing of it is to be sharded
     dtype = getattr(torch, config.dtype)
     model = AutoModelForCausalLM.from_pretrained(student, dtype=dtype, use_safetensors=True)
     merged = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()

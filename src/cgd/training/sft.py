@@ -189,11 +189,14 @@ def _with_adapter(model: Any, config: TrainingConfig) -> Any:
 
 def _save(trainer: Any, student: Path, out: Path, config: TrainingConfig) -> None:
     """The model as the student's own kind of folder: adapters merged, tokenizer and template copied unchanged."""
+    from transformers.integrations import unset_hf_deepspeed_config
+
     if config.method == "lora":
         trainer.save_model(str(out / "adapter-last"))
     else:
         trainer.save_model(str(out))
     trainer.accelerator.wait_for_everyone()
+    unset_hf_deepspeed_config()  # what is loaded from now on is loaded by one process, whole
     if not trainer.args.should_save:
         return
     if config.method == "lora":
