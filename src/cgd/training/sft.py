@@ -21,8 +21,8 @@ from cgd.training.folders import complete_folder, merge_adapter
 from cgd.training.memory import kept_memory
 from cgd.training.scratch import close_scratch, open_scratch
 
-# Tokens of one pass. On a CPU a few rows fill the matrix product and leave its operands in the cache.
-CPU_TOKENS, GPU_TOKENS = 512, 8192
+# Tokens of one pass: larger ones gain little on a CPU, where they fill the matrix product, and cost memory.
+CPU_TOKENS, GPU_TOKENS = 1024, 8192
 _LOGGED = ("step", "loss", "grad_norm", "entropy", "learning_rate", "tokens", "seconds", "tokens_per_s")
 _STATES = 5  # a training that is killed loses a fifth of its steps at most
 
