@@ -1,4 +1,4 @@
-"""Run with: pytest tests/training/test_processes.py. Launches as the environment tells them, and their configurations."""
+"""Run with: pytest tests/training/test_processes.py. Launches as the environment tells them; their configurations."""
 
 from __future__ import annotations
 
