@@ -28,7 +28,7 @@ def polite(student: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("polite") / "seed0"
     tokenizer = load_tokenizer(student)
     rows = [encode_example(tokenizer, Example(request.messages, "12 + 7 = 19")) for request in requests(GREEDY)]
-    train(rows, student, out, TrainingConfig(steps=40, learning_rate=1e-2), 0, "teach")
+    train((rows * 46)[: 40 * 8], student, out, TrainingConfig(learning_rate=1e-2), 0, "teach")
     return out
 
 
