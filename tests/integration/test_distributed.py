@@ -102,7 +102,8 @@ def environment_of(config: str) -> dict[str, str]:
     from accelerate.utils.launch import prepare_deepspeed_cmd_env, prepare_multi_gpu_env
 
     given = ["--config_file", str(LAUNCH / config), "--num_processes", "2", "-m", "cgd.cli"]
-    parsed, _, _ = _validate_launch_command(launch_command_parser().parse_args(given))
+    parsed, defaults, _ = _validate_launch_command(launch_command_parser().parse_args(given))
+    parsed.deepspeed_fields_from_accelerate_config = ",".join(defaults.deepspeed_config)  # as the launcher does
     env: dict[str, str] = (
         prepare_deepspeed_cmd_env(parsed)[1] if parsed.use_deepspeed else prepare_multi_gpu_env(parsed)
     )
