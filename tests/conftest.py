@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from cgd.store import Store
 from tests.tiny import FAMILIES, Family, save_student, save_tokenizer
 
 
@@ -50,3 +51,11 @@ def tokenizer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A complete model folder: ChatML, random weights. Not to be changed."""
     return save_student(tmp_path_factory.mktemp("student"))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """An empty store in a temporary folder."""
+    opened = Store(tmp_path / "run.sqlite")
+    yield opened
+    opened.close()

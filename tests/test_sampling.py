@@ -66,13 +66,6 @@ def failing(*numbers: int) -> Answer:
     return answer
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store(tmp_path / "run.sqlite")
-    yield opened
-    opened.close()
-
-
 def make_requests(store: Store, count: int, stage: Stage = "draft") -> list[Request]:
     prompts = make_prompts([f"{index} + 1?" for index in range(count)])
     store.add_prompts(prompts)

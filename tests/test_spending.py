@@ -58,11 +58,6 @@ def make(store: Store, backend: Paid, requests: Sequence[Request], spending: Spe
     return sample(store, backend, requests, title="draft", max_failed_share=0.1, spending=spending).made
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "run.sqlite")
-
-
 def test_without_a_budget_everything_is_asked_at_once(store: Store) -> None:
     backend = Paid([100])
     assert make(store, backend, requests_of(store, 30), UNLIMITED) == 30

@@ -10,7 +10,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +21,6 @@ from cgd.store import Drop, Owner, Store, StoredReply, load_messages
 from tests.builders import FAILED, RIGHT, WRONG, add_predictions, add_records, answer, ask, make_prompts, user
 
 ROOT = Path(__file__).parents[1]
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store(tmp_path / "run.sqlite")
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

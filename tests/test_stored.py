@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,13 +19,6 @@ ARMS: list[dict[str, object]] = [
     {"name": "own", "objective": "distilled_sft", "options": {"target": "teacher_answer"}},
 ]
 WHOLE = [("d 0", "c 0", "r 0"), ("d 1", "c 1", "r 1"), ("d 2", "c 2", None), ("d 3", None)]
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store(tmp_path / "run.sqlite")
-    yield opened
-    opened.close()
 
 
 def with_arms(folder: Path, *arms: dict[str, object]) -> Recipe:

@@ -10,8 +10,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -122,13 +121,6 @@ def generate(backend: Backend, requests: Sequence[Request]) -> list[Reply]:
         return [reply async for reply in backend.generate(requests)]
 
     return asyncio.run(collect())
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store(tmp_path / "run.sqlite")
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -39,13 +39,6 @@ def cluster() -> Iterator[str]:
     patch.undo()
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store(tmp_path / "run.sqlite")
-    yield opened
-    opened.close()
-
-
 # What needs no cluster
 
 

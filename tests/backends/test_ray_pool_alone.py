@@ -27,13 +27,6 @@ QUESTIONS = [f"What is {number} plus {number + 3}?" for number in range(8)]
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store(tmp_path / "run.sqlite")
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
 def real_weights(cache_of_the_user: str | None, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
     """Options for the real model, its weights in the user's cache; one thread a process, here and in the workers."""
     import torch

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,13 +17,6 @@ from cgd.training.processes import take_part
 from tests.builders import answer, ask, make_prompts
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "launch"
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store(tmp_path / "run.sqlite")
-    yield opened
-    opened.close()
 
 
 @pytest.fixture
