@@ -142,15 +142,6 @@ def test_a_full_window_has_no_room() -> None:
     assert window.has_room()
 
 
-def test_throughput_is_counted_from_the_beginning() -> None:
-    """8 replies of 10 tokens in 4 seconds are 20 tokens/s."""
-    clock = Clock()
-    window = Window(4, clock)
-    play_round(window, clock, 2.0)
-    play_round(window, clock, 2.0)
-    assert (window.done, window.tokens, window.tokens_per_s()) == (8, 80, 20.0)
-
-
 @settings(deadline=None)
 @given(slots=st.integers(4, 100), base_s=st.floats(0.01, 10))
 def test_the_window_settles_around_what_a_server_with_slots_bears(slots: int, base_s: float) -> None:

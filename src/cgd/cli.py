@@ -128,15 +128,14 @@ def report(folder: RunPath) -> None:
 
     Example: cgd report runs/quickstart
     """
-    from cgd.config import Recipe
     from cgd.pipeline import write_report
     from cgd.runfolder import open_run, read_json
-    from cgd.validation import validate
+    from cgd.stored import run_recipe
 
-    manifest, summary = read_json(folder / "manifest.json"), read_json(folder / "summary.json")
-    if manifest is None or summary is None:
+    summary = read_json(folder / "summary.json")
+    if summary is None:
         raise UserError(f"{folder} holds no finished run (manifest.json and summary.json); start it with cgd run")
-    recipe = validate(Recipe, manifest["recipe"], str(folder / "manifest.json"))
+    recipe = run_recipe(folder)
     with open_run(folder, recipe, accept_changes=False, command=()) as opened:
         write_report(opened, recipe, summary)
     typer.echo(f"done: {folder / 'report' / 'index.html'}")
@@ -164,7 +163,7 @@ def status(
         listed = {title: [row._asdict() for row in rows] for title, rows in tables.items()}
         typer.echo(json.dumps(listed, ensure_ascii=False))
     elif any(tables.values()):
-        console = Console(width=None if sys.stdout.isatty() else 250)
+        console = _console()
         for rows in filter(None, tables.values()):
             console.print(_table(rows))
     else:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cgd.config import EvaluationConfig
+from cgd.config import EvaluationConfig, Recipe
 from cgd.grading import GRADER, GradingItem, grade_many
-from cgd.plugins import Task
+from cgd.plugins import Backend, Task
 from cgd.records import Prompt, Record, Request, make_request
+from cgd.runfolder import RunFolder
+from cgd.sampling import sample
+from cgd.spending import Spending
 from cgd.store import Store
 
 
@@ -20,6 +23,30 @@ def requests(
         make_request("prediction", Record(prompt), prompt.messages, config.sampling, identity, seed)
         for prompt in prompts
     ]
+
+
+def predict_and_grade(  # noqa: PLR0913 - whose answers to what, by which rule
+    folder: RunFolder,
+    recipe: Recipe,
+    backend: Backend,
+    asked: Sequence[Request],
+    task: Task,
+    title: str,
+) -> int:
+    """Make and grade what is missing of a checkpoint's answers; returns how many replies and grades were made.
+
+    Where evaluation runs on the student's own backend, its price is the student's.
+    """
+    price = recipe.student.price if recipe.evaluation.backend is None else None
+    sampled = sample(
+        folder.store,
+        backend,
+        asked,
+        title=title,
+        max_failed_share=recipe.max_failed_share,
+        spending=Spending(recipe.budget, price),
+    )
+    return sampled.made + grade_predictions(folder.store, asked, task)
 
 
 def grade_predictions(store: Store, requests: Sequence[Request], task: Task) -> int:

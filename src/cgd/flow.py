@@ -29,13 +29,12 @@ class Window:
         """Begin with a few requests, or fewer where `most` is smaller."""
         self.in_flight = 0
         self.done = 0
-        self.tokens = 0
         self._most, self._clock = most, clock
         self._size = min(_START, float(most))
         self._doubling = True
         self._was_slower = False
         self._overloads = 0
-        self._paused_until = self._last_cut = self._started = clock()
+        self._paused_until = self._last_cut = clock()
         self._begin_round()
         self._best_rate, self._best_pace = 0.0, float("inf")
 
@@ -52,14 +51,9 @@ class Window:
         """Seconds until the server may be asked again."""
         return max(0.0, self._paused_until - self._clock())
 
-    def tokens_per_s(self) -> float:
-        """Output tokens a second since the beginning."""
-        return self.tokens / max(self._clock() - self._started, 1e-9)
-
     def succeeded(self, latency_s: float, tokens: int) -> None:
         """Count a reply; at the end of a round, widen or narrow the window."""
         self.done += 1
-        self.tokens += tokens
         self._overloads = 0
         self._round_replies += 1
         self._round_tokens += max(tokens, 1)

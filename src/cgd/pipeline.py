@@ -8,6 +8,7 @@ Every stage asks the store what is already there and makes only the rest.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -21,20 +22,18 @@ from cgd.generation import stages
 from cgd.generation.run import Makers, make_records
 from cgd.models import model_folder, weights_hash
 from cgd.plugins import build_task
-from cgd.records import Record, Request
+from cgd.records import GeneratedStage, Record, Request
 from cgd.report.html import write_html
 from cgd.report.markdown import write_markdown
 from cgd.resolve import Resolved, checkpoint_backend, model_names, resolve
 from cgd.rounds import train_later_rounds
 from cgd.runfolder import RunFolder, open_run, read_json
-from cgd.sampling import sample
 from cgd.selection import select_checkpoints
-from cgd.spending import Spending
 from cgd.store import Owner
-from cgd.training.arms import Rows, note_where_drafts_come_from, train_arms
+from cgd.training.arms import Rows, train_arms
 
 BASE = "base"
-Until = Literal["draft", "critique", "refinement", "teacher_answer", "training"]
+Until = Literal[GeneratedStage, "training"]
 
 
 class RunResult(NamedTuple):
@@ -81,15 +80,21 @@ def run(
         records, drops, made = make_records(folder, makers, prompts.training, until=until)
         folder.store.set_drops("generation", drops)
         if until not in (None, "training"):
-            return RunResult(folder.path, made, {})
+            return _ended_early(folder, made)
         made += _train(folder, recipe, resolved, records)
         made += train_later_rounds(folder, recipe, resolved, prompts.training)
         if until == "training":
-            return RunResult(folder.path, made, {})
+            return _ended_early(folder, made)
         task = build_task(recipe.data.task, recipe.data.options)
         selected = select_checkpoints(folder, recipe, prompts.held_out, task)
         made += selected.made + _evaluate(folder, recipe, prompts, selected.places)
         return RunResult(folder.path, made, _finish(folder, recipe, made))
+
+
+def _ended_early(folder: RunFolder, made: int) -> RunResult:
+    if made:
+        folder.save_manifest()  # what the stages took so far
+    return RunResult(folder.path, made, {})
 
 
 def _check_before_spending(
@@ -123,8 +128,22 @@ def _train(folder: RunFolder, recipe: Recipe, resolved: Resolved, records: Seque
     folder.store.set_drops("dataset", drops)
     student = model_folder(recipe.student.model, recipe.student.revision)
     if stages.is_needed("draft", resolved.needs):
-        note_where_drafts_come_from(folder, resolved.student.identity, weights_hash(student))
+        _note_where_drafts_come_from(folder, resolved.student.identity, weights_hash(student))
     return train_arms(folder, recipe, Rows(rows, {arm: rows_hash(rows[arm]) for arm in rows}, write_parquet), student)
+
+
+def _note_where_drafts_come_from(folder: RunFolder, identity: Mapping[str, Any], student_hash: str) -> None:
+    """Warn where drafts are not known to be those of the checkpoint that is trained: the method binds them to it."""
+    warnings = []
+    if identity.get("weights") != student_hash:
+        warnings = [
+            f"drafts come from backend {identity.get('backend')!r}, which does not run the very weights that are "
+            "trained; critique-guided distillation wants the drafts of the checkpoint itself"
+        ]
+        print(f"warning: {warnings[0]}", file=sys.stderr)
+    if folder.manifest.get("warnings", []) != warnings:
+        folder.manifest["warnings"] = warnings
+        folder.save_manifest()
 
 
 def _evaluate(
@@ -134,7 +153,6 @@ def _evaluate(
     models = {(BASE, 0): recipe.student.model} | {job: str(place) for job, place in checkpoints.items()}
     folder.store.keep_current_predictions(Owner(task, *job) for task in prompts.tasks for job in models)
     made = 0
-    spending = Spending(recipe.budget, recipe.student.price if recipe.evaluation.backend is None else None)
     for (arm, seed), model in models.items():
         backend = checkpoint_backend(recipe, model)
         for label, task in prompts.tasks.items():
@@ -142,15 +160,7 @@ def _evaluate(
             folder.store.set_current("prediction", requests, task=label, arm=arm, seed=seed)
             title = f"evaluate {arm}" + (f" seed {seed}" if len(recipe.training.seeds) > 1 and arm != BASE else "")
             with folder.timed("evaluation"):
-                sampled = sample(
-                    folder.store,
-                    backend,
-                    requests,
-                    title=f"{title} on {label}",
-                    max_failed_share=recipe.max_failed_share,
-                    spending=spending,
-                )
-                made += sampled.made + evaluation.grade_predictions(folder.store, requests, task)
+                made += evaluation.predict_and_grade(folder, recipe, backend, requests, task, f"{title} on {label}")
         backend.close()
     return made
 

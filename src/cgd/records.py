@@ -9,12 +9,19 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple, TypedDict
+from typing import Any, Literal, NamedTuple, TypedDict, get_args
 
 from cgd.config import ContextDropoutConfig, Sampling
 
-Stage = Literal["draft", "critique", "refinement", "teacher_answer", "prediction"]
+GeneratedStage = Literal["draft", "critique", "refinement", "teacher_answer"]
+Stage = Literal[GeneratedStage, "prediction"]
+STAGES: tuple[Stage, ...] = get_args(Stage)
 State = Literal["done", "failed", "truncated"]
+
+
+def stage_order(stage: str) -> int:
+    """Place of a stage in a run; whatever has no name here comes last."""
+    return STAGES.index(stage) if stage in STAGES else len(STAGES)
 
 
 class Message(TypedDict):
@@ -85,9 +92,7 @@ class Record:
     teacher_answer: str | None = None
     key: str = ""
 
-    def with_reply(
-        self, stage: Literal["draft", "critique", "refinement", "teacher_answer"], key: str, text: str
-    ) -> Record:
+    def with_reply(self, stage: GeneratedStage, key: str, text: str) -> Record:
         """The record one stage further; nothing hangs on a teacher's answer, so with it the key stays."""
         fields: dict[str, Any] = {stage: text, "key": self.key if stage == "teacher_answer" else key}
         return replace(self, **fields)

@@ -103,6 +103,11 @@ def open_run(path: Path, recipe: Recipe, *, accept_changes: bool, command: Seque
             if not saved or saved["recipe"] != resolved:
                 folder.manifest |= _environment(recipe, command) | {"recipe": resolved}
             yield folder
+        except BaseException:
+            # What the stages took so far; but a recipe that was refused is not taken down as the run's.
+            if (read_json(path / "manifest.json") or {}).get("recipe") == folder.manifest["recipe"]:
+                folder.save_manifest()
+            raise
         finally:
             folder.store.close()
 

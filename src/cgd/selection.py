@@ -17,8 +17,6 @@ from cgd.plugins import Task
 from cgd.records import Prompt
 from cgd.resolve import checkpoint_backend
 from cgd.runfolder import RunFolder
-from cgd.sampling import sample
-from cgd.spending import Spending
 
 Job = tuple[str, int]  # arm and seed
 
@@ -66,15 +64,8 @@ def _right_answers(  # noqa: PLR0913 - one candidate of one arm and seed
     requests = evaluation.requests(prompts, recipe.evaluation, backend.identity, recipe.seed)
     folder.store.set_current("selection", requests, task=place.name, arm=arm, seed=seed)
     with folder.timed("selection"):
-        sampled = sample(
-            folder.store,
-            backend,
-            requests,
-            title=f"choose among {arm} seed {seed}: {place.name}",
-            max_failed_share=recipe.max_failed_share,
-            spending=Spending(recipe.budget),
-        )
-        graded = evaluation.grade_predictions(folder.store, requests, task)
+        title = f"choose among {arm} seed {seed}: {place.name}"
+        made = evaluation.predict_and_grade(folder, recipe, backend, requests, task, title)
     backend.close()
     verdicts = folder.store.graded([request.key for request in requests], GRADER)
-    return sampled.made + graded, sum(strict is True for strict in verdicts.values())
+    return made, sum(strict is True for strict in verdicts.values())

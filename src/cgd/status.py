@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from cgd.records import stage_order
 from cgd.store import Store
 
 _STAGES = """
@@ -13,9 +14,7 @@ SELECT u.stage, u.task, u.arm, u.seed, COUNT(*) AS asked,
        COALESCE(SUM(r.completion_tokens), 0) AS tokens
 FROM current AS u LEFT JOIN replies AS r ON r.key = u.key
 GROUP BY u.stage, u.task, u.arm, u.seed
-ORDER BY CASE u.stage WHEN 'draft' THEN 0 WHEN 'critique' THEN 1 WHEN 'refinement' THEN 2
-         WHEN 'teacher_answer' THEN 3 ELSE 4 END,
-         u.task, u.arm != 'base', u.arm, u.seed
+ORDER BY u.task, u.arm != 'base', u.arm, u.seed
 """
 _FAILED = """
 SELECT DISTINCT r.stage, r.prompt_id, r.key, r.attempts, r.error_class, r.error
@@ -71,7 +70,7 @@ class FailedRow(NamedTuple):
 
 def stage_status(store: Store) -> list[StageStatus]:
     """One entry a stage that the recipe has come to; `tokens` are those of the stored replies."""
-    return [StageStatus(*row) for row in store.query(_STAGES)]
+    return sorted((StageStatus(*row) for row in store.query(_STAGES)), key=lambda row: stage_order(row.stage))
 
 
 def server_status(store: Store) -> list[ServerStatus]:

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cgd.config import Sampling
-from cgd.generation.collect import GeneratedStage, collect, retry_longer
-from cgd.records import Record, Request, State
+from cgd.generation.collect import collect, retry_longer
+from cgd.records import GeneratedStage, Record, Request, State
 from cgd.store import Drop, StoredReply
 from tests.builders import ask, make_prompts
 

@@ -181,6 +181,14 @@ def test_ctrl_c_stores_what_is_in_flight_says_how_to_go_on_and_nothing_is_asked_
         assert len(server.bodies) == 12
 
 
+def test_what_a_stage_took_is_kept_whatever_ends_the_run(student: Path, tmp_path: Path) -> None:
+    folder = generate(recipe_of(student), tmp_path, "critique").folder
+    assert set((read_json(folder / "manifest.json") or {})["durations_s"]) == {"draft", "critique"}
+    with pytest.raises(StoppedError):
+        generate(recipe_of(student, name="spent", budget={"tokens": 1}), tmp_path, "draft")
+    assert set((read_json(tmp_path / "spent" / "manifest.json") or {})["durations_s"]) == {"draft"}
+
+
 # Rounds
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cgd.config import ContextDropoutConfig, TrainingConfig
 from cgd.training.completion_only import EncodedRow
-from cgd.training.order import drop_contexts, match_tokens, training_order
+from cgd.training.order import drop_contexts, match_tokens, optimizer_steps, training_order
 
 
 def config(**changes: Any) -> TrainingConfig:
@@ -83,3 +83,12 @@ def test_matched_arms_differ_by_less_than_a_step(lengths: list[list[int]], batch
         read = [len(row.input_ids) for row in arm_rows]
         assert sum(read) >= budget
         assert sum(read[: -batch_size if len(read) % batch_size == 0 else -(len(read) % batch_size)]) < budget
+
+
+@pytest.mark.parametrize(
+    ("changes", "steps"),
+    [({"steps": 5}, 5), ({"epochs": 1}, 3), ({"epochs": 2.5}, 7), ({"epochs": 0.01}, 1), ({"batch_size": 64}, 1)],
+)
+def test_steps_follow_from_rows_epochs_and_batch_size(changes: dict[str, Any], steps: int) -> None:
+    """20 rows in batches of 8: 2.5 steps a pass, so 3; two and a half passes are 6.25, so 7."""
+    assert optimizer_steps(20, config(**{"batch_size": 8, **changes})) == steps

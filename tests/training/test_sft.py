@@ -18,7 +18,7 @@ from cgd.progress import StageProgress
 from cgd.records import Example, Message
 from cgd.training import sft
 from cgd.training.completion_only import IGNORED, EncodedRow, encode_example
-from cgd.training.sft import optimizer_steps, train
+from cgd.training.sft import train
 
 SUMS = [(3, 4), (5, 1), (12, 7), (4, 6), (8, 2), (9, 9), (19, 5), (2, 2)]
 
@@ -291,15 +291,6 @@ def test_the_saved_configuration_names_no_attention_of_ours(trained: tuple[Path,
     written = (trained[0] / "config.json").read_text()
     assert "cgd" not in written
     assert json.loads(written) == json.loads((student / "config.json").read_text())
-
-
-@pytest.mark.parametrize(
-    ("changes", "steps"),
-    [({"steps": 5}, 5), ({"epochs": 1}, 3), ({"epochs": 2.5}, 7), ({"epochs": 0.01}, 1), ({"batch_size": 64}, 1)],
-)
-def test_steps_follow_from_rows_epochs_and_batch_size(changes: dict[str, Any], steps: int) -> None:
-    """20 rows in batches of 8: 2.5 steps a pass, so 3; two and a half passes are 6.25, so 7."""
-    assert optimizer_steps(TrainingConfig(**{"batch_size": 8, **changes}), 20) == steps
 
 
 def test_a_training_of_one_step_learns(student: Path, rows: list[EncodedRow], tmp_path: Path) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
+from cgd.records import GeneratedStage, stage_order
 from cgd.store import Store
 from cgd.text import critique_verdict
 
-_STAGES = ("draft", "critique", "refinement", "teacher_answer")
+_STAGES: tuple[GeneratedStage, ...] = get_args(GeneratedStage)
 _STATES = ("done", "truncated", "failed")
 _COUNTS = """
 SELECT COALESCE(r.state, 'failed') AS state, COALESCE(r.error_class, 'no reply') AS error_class, COUNT(*) AS n,
@@ -24,8 +25,6 @@ _SPENT = """
 SELECT stage, COUNT(*) AS rows, SUM(attempts) AS attempts, SUM(spent_prompt_tokens) AS prompt_tokens,
        SUM(spent_completion_tokens) AS completion_tokens, SUM(spent_cost) AS cost
 FROM replies GROUP BY stage
-ORDER BY CASE stage WHEN 'draft' THEN 0 WHEN 'critique' THEN 1 WHEN 'refinement' THEN 2
-  WHEN 'teacher_answer' THEN 3 ELSE 4 END
 """
 
 
@@ -68,7 +67,8 @@ def spend(store: Store, training: Sequence[Mapping[str, Any]]) -> dict[str, Any]
         `stages` (rows, attempts, tokens and cost by stage), `kept_rows`, and `per_kept_row`: tokens and cost of
         the generating stages for each row that was trained on (None without training).
     """
-    stages = {row["stage"]: {key: row[key] for key in row.keys() if key != "stage"} for row in store.query(_SPENT)}  # noqa: SIM118 - a Row is no mapping
+    rows = sorted(store.query(_SPENT), key=lambda row: stage_order(row["stage"]))
+    stages = {row["stage"]: {key: row[key] for key in row.keys() if key != "stage"} for row in rows}  # noqa: SIM118 - a Row is no mapping
     kept = max((account.get("rows", 0) for account in training), default=0)
     made = [numbers for stage, numbers in stages.items() if stage in _STAGES]
     per_row = (

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from cgd.config import Sampling
-from cgd.records import Record, Request, make_request
+from cgd.records import GeneratedStage, Record, Request, make_request
 from cgd.store import Drop, StoredReply
-
-GeneratedStage = Literal["draft", "critique", "refinement", "teacher_answer"]
 
 
 def collect(

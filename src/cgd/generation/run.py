@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from cgd.config import Recipe
 from cgd.generation import stages
-from cgd.generation.collect import GeneratedStage, collect, retry_longer
+from cgd.generation.collect import collect, retry_longer
 from cgd.plugins import Backend
-from cgd.records import Prompt, Record, Request
+from cgd.records import GeneratedStage, Prompt, Record, Request
 from cgd.runfolder import RunFolder
 from cgd.sampling import sample
 from cgd.spending import Spending

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from cgd.config import Recipe
 from cgd.generation import answer, critique, draft, refine
-from cgd.generation.collect import GeneratedStage
-from cgd.records import Record, Request
+from cgd.records import GeneratedStage, Record, Request
 
-STAGES: tuple[GeneratedStage, ...] = ("draft", "critique", "refinement", "teacher_answer")
+STAGES: tuple[GeneratedStage, ...] = get_args(GeneratedStage)
 
 
 def is_needed(stage: GeneratedStage, needs: frozenset[str]) -> bool:

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from cgd.config import GeneratedConfig
-from cgd.generation.collect import GeneratedStage, collect, retry_longer
+from cgd.generation.collect import collect, retry_longer
 from cgd.plan.numbers import NOTHING, Counted
-from cgd.records import Record, Request
+from cgd.records import GeneratedStage, Record, Request
 from cgd.store import Store
 
 

@@ -11,18 +11,17 @@ from cgd.config import Recipe
 from cgd.data import ChosenPrompts
 from cgd.dataset import build
 from cgd.generation import stages
-from cgd.generation.collect import GeneratedStage
 from cgd.models import model_folder, weights_hash
 from cgd.plan.known import NOT_BEGUN, Known, count, known_stage, stored_keys
 from cgd.plan.lengths import Bounds, Lengths, encoded_rows, prompt_lengths, share_of, unusable
 from cgd.plan.numbers import NOTHING, UNKNOWN, Counted, OverLength, Rate, Row
 from cgd.plugins import Backend
-from cgd.records import Record
+from cgd.records import GeneratedStage, Record
 from cgd.resolve import Resolved, checkpoint_backend
 from cgd.runfolder import RunFolder
 from cgd.training.arms import job_keys
 from cgd.training.checkpoint import read_stamp
-from cgd.training.sft import optimizer_steps
+from cgd.training.order import optimizer_steps
 
 
 class Inputs(NamedTuple):
@@ -151,7 +150,7 @@ def training_rows(inputs: Inputs, flow: Flow) -> Trained:
         number = at_most.requests if isnan(expected.requests) else expected.requests
         row = Row("training", arm, stored, expected, at_most, rate=inputs.rates.get(f"training {arm}"), starts=seeds)
         done = sum(name == arm for name, _ in checkpoints) / seeds
-        rows.append(row._replace(steps=seeds * optimizer_steps(config, round(number)), done=done))
+        rows.append(row._replace(steps=seeds * optimizer_steps(round(number), config), done=done))
     over_length = share_of(out, flow.at_most, real=True) if out else limits.over_length
     return Trained(rows, over_length, checkpoints)
 

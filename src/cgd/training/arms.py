@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from cgd.chat import load_tokenizer
 from cgd.config import Recipe
@@ -67,20 +66,6 @@ def train_arms(
         stamps = {job: read_stamp(place) for job, place in places.items()}
     folder.store.set_checkpoints({job: stamp.info for job, stamp in stamps.items() if stamp}, replace=number == 1)
     return made
-
-
-def note_where_drafts_come_from(folder: RunFolder, identity: Mapping[str, Any], student_hash: str) -> None:
-    """Warn where drafts are not known to be those of the checkpoint that is trained: the method binds them to it."""
-    warnings = []
-    if identity.get("weights") != student_hash:
-        warnings = [
-            f"drafts come from backend {identity.get('backend')!r}, which does not run the very weights that are "
-            "trained; critique-guided distillation wants the drafts of the checkpoint itself"
-        ]
-        print(f"warning: {warnings[0]}", file=sys.stderr)
-    if folder.manifest.get("warnings", []) != warnings:
-        folder.manifest["warnings"] = warnings
-        folder.save_manifest()
 
 
 def job_keys(

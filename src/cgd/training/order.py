@@ -15,9 +15,19 @@ from cgd.config import ContextDropoutConfig, TrainingConfig
 from cgd.training.completion_only import EncodedRow
 
 
+def rows_taken(rows: int, config: TrainingConfig) -> int:
+    """How many rows a training takes, a row counted each time: as many as `steps` or `epochs` ask for, one at least."""
+    return config.steps * config.batch_size if config.steps else max(1, math.ceil(config.epochs * rows))
+
+
+def optimizer_steps(rows: int, config: TrainingConfig) -> int:
+    """Steps of one arm; the last may have fewer rows than `batch_size`."""
+    return math.ceil(rows_taken(rows, config) / config.batch_size)
+
+
 def training_order(rows: int, config: TrainingConfig, seed: int) -> list[int]:
     """Indices of rows in training order: a new shuffle each epoch, until `steps` or `epochs` are full."""
-    wanted = config.steps * config.batch_size if config.steps else max(1, math.ceil(config.epochs * rows))
+    wanted = rows_taken(rows, config)
     order: list[int] = []
     for epoch in range(math.ceil(wanted / rows)):
         shuffled = list(range(rows))

@@ -27,11 +27,6 @@ _LOGGED = ("step", "loss", "grad_norm", "entropy", "learning_rate", "tokens", "s
 _STATES = 5  # a training that is killed loses a fifth of its steps at most
 
 
-def optimizer_steps(config: TrainingConfig, rows: int) -> int:
-    """Steps of one arm: `steps`, or as many as `epochs` over the rows take."""
-    return config.steps or max(1, math.ceil(config.epochs * rows / config.batch_size))
-
-
 def train(  # noqa: PLR0913 - the caller's job, item by item
     rows: Sequence[EncodedRow], student: Path, out: Path, config: TrainingConfig, seed: int, title: str, key: str = ""
 ) -> dict[str, Any]:
