@@ -40,8 +40,8 @@ format: install  ## let ruff format and fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: install  ## what cgd costs and survives, about fifteen minutes (docs/performance.md)
-	for name in startup store driver durability; do $(BIN)/python -m benchmarks.$$name --json || exit 1; done
+bench: install  ## what cgd costs and survives, about half an hour on a machine that does nothing else (docs/performance.md)
+	for name in startup store driver durability training; do $(BIN)/python -m benchmarks.$$name --json || exit 1; done
 
 clean:  ## remove environments and caches, keep runs
 	rm -rf .venv .venv-vllm .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

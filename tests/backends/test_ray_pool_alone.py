@@ -100,7 +100,8 @@ def test_an_interrupted_run_ends_with_what_is_in_flight(number: signal.Signals, 
     """SIGINT to the whole group of processes, as a terminal sends it; SIGTERM to the run, as `kill` does."""
     path = tmp_path / "run.sqlite"
     Store(path).close()
-    script = "import sys; from tests.backends.pools import interruptible; interruptible(sys.argv[1])"
+    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # ignored in the background
+    script = f"{heed}; import sys; from tests.backends.pools import interruptible; interruptible(sys.argv[1])"
     command = [sys.executable, "-c", script, str(path)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
         assert process.stderr is not None

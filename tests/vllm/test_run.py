@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.backends.real_weights import MODEL
 from tests.integration.folder import REPOSITORY, query, stages
-from tests.vllm import MODEL, NEEDS_VLLM, without_test_cache
+from tests.vllm import NEEDS_VLLM, without_test_cache
 
 pytestmark = NEEDS_VLLM
 TRAINER = REPOSITORY / ".venv" / "bin" / "cgd"

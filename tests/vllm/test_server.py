@@ -18,7 +18,8 @@ from cgd.models import model_folder
 from cgd.plugins import build_backend
 from cgd.sampling import sample
 from cgd.store import Store
-from tests.vllm import MODEL, NEEDS_VLLM, ask, make_requests, own_cache, without_test_cache
+from tests.backends.real_weights import MODEL, make_requests, own_cache, replies_by_key
+from tests.vllm import NEEDS_VLLM, without_test_cache
 
 pytestmark = NEEDS_VLLM
 STARTS_WITHIN_S = 300
@@ -86,7 +87,7 @@ def test_a_reply_says_whether_it_was_cut(base_url: str) -> None:
     backend = build_backend("openai_api", {"model": MODEL, "base_url": base_url})
     (whole,) = make_requests(["What is the capital of France?"], max_tokens=40)
     (cut,) = make_requests(["What is the capital of France?"], max_tokens=3)
-    replies = ask(backend, [whole, cut])
+    replies = replies_by_key(backend, [whole, cut])
     assert (replies[cut.key].finish_reason, replies[cut.key].completion_tokens) == ("length", 3)
     assert replies[whole.key].finish_reason == "stop" and "Paris" in str(replies[whole.key].text)
 
@@ -94,4 +95,4 @@ def test_a_reply_says_whether_it_was_cut(base_url: str) -> None:
 def test_a_model_that_the_server_does_not_know_is_the_users_mistake(base_url: str) -> None:
     backend = build_backend("openai_api", {"model": "no-such-model", "base_url": base_url})
     with pytest.raises(UserError, match="answered 404: .*no-such-model"):
-        ask(backend, make_requests(["Say hello."]))
+        replies_by_key(backend, make_requests(["Say hello."]))

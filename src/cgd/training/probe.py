@@ -40,8 +40,6 @@ def probe(job: dict[str, Any]) -> dict[str, Any]:
     Returns:
         `fixed_s` (loading and saving), `step_s`, both in seconds, and `peak_gib`.
     """
-    import trl  # noqa: F401 - imported here, so that the first training does not pay for it
-
     config = TrainingConfig.model_validate(job["training"])
     rows = [EncodedRow(*row) for row in job["rows"]]
     rows *= config.batch_size * max(_STEPS) // len(rows) + 1
