@@ -1,0 +1,22 @@
+"""The command line. Exit codes: 0 done, 1 bug, 2 the user's mistake, 3 stopped but resumable, 130 interrupted."""
+
+from __future__ import annotations
+
+import sys
+
+from cgd.cli import rows, runs  # noqa: F401 - their commands join the application
+from cgd.cli.shared import app
+from cgd.errors import CgdError
+
+
+def main() -> None:
+    """Entry point: an error of the user's prints its message, a bug keeps its traceback."""
+    try:
+        app()
+    except CgdError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except SystemExit as end:
+        if end.code == 130:  # typer's own answer to an interrupt, which says nothing
+            print("interrupted: everything generated is stored; the same command continues", file=sys.stderr)
+        raise
