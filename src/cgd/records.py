@@ -31,11 +31,16 @@ class Message(TypedDict):
     content: str
 
 
-class GradingRule(NamedTuple):
-    """How a task grades: how answers compare, and in which format the prompt asks for them."""
+AnswerKind = Literal["math", "choice", "boolean", "text", "list", "tolerance", "instructions"]
 
-    kind: Literal["math", "text"]
+
+class GradingRule(NamedTuple):
+    """How an answer is graded: how it compares, and in which format the prompt asks for it."""
+
+    kind: AnswerKind
     answer_format: Literal["answer_line", "boxed"]
+    tolerance: float = 0.0
+    """Largest difference from the gold, as a share of the gold (`kind = "tolerance"`)."""
 
 
 class Grade(NamedTuple):
