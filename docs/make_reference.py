@@ -15,7 +15,7 @@ from cgd.plugins import Kind, available, load
 
 HEAD = """# Recipe reference
 
-Generated from the models in `cgd/config.py` and the `Options` of each plug-in by `python docs/make_reference.py`.
+Generated from the models in `cgd/config/` and the `Options` of each plug-in by `python docs/make_reference.py`.
 
 A recipe is one or more TOML files. Later files win key by key, `--set section.key=value` wins over files, and an
 unknown key is refused with the closest known one. The resolved recipe is saved as part of `manifest.json`.
@@ -30,10 +30,13 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "[draft]": config.DraftConfig,
     "[critique]": config.CritiqueConfig,
     "[refinement]": config.RefinementConfig,
+    "[teacher_answer]": config.GeneratedConfig,
     "[[arms]]": config.ArmConfig,
+    "`context_dropout` of [[arms]]": config.ContextDropoutConfig,
     "[training]": config.TrainingConfig,
     "[evaluation]": config.EvaluationConfig,
     "[[evaluation.tasks]]": config.EvaluationTaskConfig,
+    "[evaluation.self_refine]": config.SelfRefineConfig,
     "[report]": config.ReportConfig,
 }
 PLUGINS: dict[Kind, str] = {

@@ -14,6 +14,7 @@ from cgd.config import (
     ArmConfig,
     BackendConfig,
     CritiqueConfig,
+    EvaluationConfig,
     EvaluationTaskConfig,
     Recipe,
     Sampling,
@@ -180,8 +181,17 @@ def test_arm_names_differ_and_base_is_taken() -> None:
     assert "repeated: base" in complaint(arms=[{"name": "base", "objective": "cgd"}])
 
 
-def test_a_recipe_without_arms_is_refused() -> None:
-    assert "at least one [[arms]]" in complaint(arms=[])
+def test_a_benchmark_is_answered_its_own_way_where_it_says_so() -> None:
+    tasks = [{"task": "gsm8k"}, {"task": "aime24", "samples": 16, "temperature": 0.7}]
+    config = EvaluationConfig.model_validate({"max_tokens": 64, "tasks": tasks})
+    assert config.answers() == config.answers("gsm8k") == (Sampling(max_tokens=64), 1)
+    assert config.answers("aime24") == (Sampling(max_tokens=64, temperature=0.7), 16)
+
+
+@pytest.mark.parametrize("where", ["section", "task"])
+def test_several_samples_of_a_greedy_answer_are_refused(where: str) -> None:
+    evaluation = {"samples": 4, "tasks": []} if where == "section" else {"tasks": [{"task": "gsm8k", "samples": 4}]}
+    assert "4 samples at temperature 0 are 4 times the same text" in complaint(evaluation=evaluation)
 
 
 def test_an_evaluation_task_is_called_by_its_name_or_by_the_last_part_of_its_task() -> None:

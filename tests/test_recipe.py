@@ -188,3 +188,9 @@ def count_leaves(value: Any) -> int:
 def test_flat_forms_are_equal_exactly_where_the_values_are(one: dict[str, Any], other: dict[str, Any]) -> None:
     assert len(flatten(one)) == count_leaves(one)
     assert (flatten(one) == flatten(other)) == (one == other)
+
+
+def test_a_recipe_without_arms_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "none.toml"
+    path.write_text('arms = []\n[data]\ntask = "arithmetic"\n[student]\nmodel = "some/model"\n')
+    assert "at least one [[arms]]" in complaint(path)

@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +162,7 @@ def test_predictions_of_arms_that_are_gone_are_forgotten_but_not_deleted(store: 
         add_predictions(store, "sums", arm, prompts, [RIGHT, WRONG], seed=seed)
     add_predictions(store, "gone", "base", prompts, [RIGHT, WRONG])
     store.set_current("draft", [ask("draft", Record(prompts[0]), "m")])
-    store.keep_current_predictions([Owner("sums", "base", 0), Owner("sums", "cgd", 0), Owner("sums", "new", 0)])
+    store.keep_current("prediction", [Owner("sums", "base", 0), Owner("sums", "cgd", 0), Owner("sums", "new", 0)])
     groups = {tuple(row) for row in store.query("SELECT DISTINCT task, arm, seed FROM predictions")}
     assert groups == {("sums", "base", 0), ("sums", "cgd", 0)}
     assert len(current(store, "draft")) == 1
@@ -282,12 +283,23 @@ def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
         Store(tmp_path / "none" / "run.sqlite")
 
 
+def test_a_store_whose_views_are_older_gets_the_present_ones_and_keeps_its_rows(tmp_path: Path) -> None:
+    path = tmp_path / "run.sqlite"
+    with closing(Store(path)) as store:
+        store.add_prompts(make_prompts(["one"]))
+    with closing(sqlite3.connect(path)) as database:
+        database.executescript("DROP VIEW predictions; CREATE VIEW predictions AS SELECT 1; PRAGMA user_version = 2;")
+    with closing(Store(path)) as store:
+        assert store.query("SELECT sample, known_issue FROM predictions") == []
+        assert len(store.query("SELECT * FROM prompts")) == 1
+
+
 def test_a_store_of_another_version_is_refused_with_both_versions(tmp_path: Path) -> None:
     Store(tmp_path / "run.sqlite").close()
     database = sqlite3.connect(tmp_path / "run.sqlite")
     database.execute("PRAGMA user_version = 99")
     database.close()
-    with pytest.raises(UserError, match="has store version 99, this cgd reads version 2"):
+    with pytest.raises(UserError, match="has store version 99, this cgd reads version 3"):
         Store(tmp_path / "run.sqlite")
 
 

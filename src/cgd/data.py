@@ -39,15 +39,22 @@ def choose_prompts(recipe: Recipe) -> ChosenPrompts:
     if len(loaded) <= wanted or (n is not None and len(loaded) < n and wanted):
         raise UserError(f"data.n and training.held_out ask for more prompts than the {len(loaded)} there are")
     training, held_out = loaded[: len(loaded) - wanted], loaded[len(loaded) - wanted :]
-    tasks, evaluation = {}, {}
-    for task in recipe.evaluation.tasks:
-        tasks[task.label] = build_task(task.task, task.options)
-        evaluation[task.label] = tasks[task.label].load("test", task.n, recipe.seed)
+    tasks, evaluation = load_benchmarks(recipe)
     held_out, _ = without_test_prompts(held_out, evaluation)
     kept, drops = without_test_prompts(training, {"checkpoint selection": held_out} | evaluation)
     if not kept:
         raise UserError(f"data.task {recipe.data.task!r}: every one of {len(training)} prompts is also a test prompt")
     return ChosenPrompts(kept, held_out, evaluation, tasks, drops)
+
+
+def load_benchmarks(recipe: Recipe) -> tuple[dict[str, Task], dict[str, list[Prompt]]]:
+    """The evaluation tasks and their test prompts, by label.
+
+    Raises:
+        UserError: a task's data is missing, malformed or empty.
+    """
+    tasks = {task.label: build_task(task.task, task.options) for task in recipe.evaluation.tasks}
+    return tasks, {task.label: tasks[task.label].load("test", task.n, recipe.seed) for task in recipe.evaluation.tasks}
 
 
 def without_test_prompts(

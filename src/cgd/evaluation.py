@@ -16,12 +16,26 @@ from cgd.store import Store
 
 
 def requests(
-    prompts: Sequence[Prompt], config: EvaluationConfig, identity: Mapping[str, Any], seed: int
+    prompts: Sequence[Prompt],
+    config: EvaluationConfig,
+    identity: Mapping[str, Any],
+    seed: int,
+    label: str | None = None,
 ) -> list[Request]:
-    """One request a prompt: the student sees the prompt alone."""
+    """One request a prompt and sample: the student sees the prompt alone.
+
+    Args:
+        prompts: of one benchmark.
+        config: the recipe's evaluation section.
+        identity: of the backend that is asked.
+        seed: the recipe's.
+        label: the benchmark's; where None the section's own options count.
+    """
+    sampling, samples = config.answers(label)
     return [
-        make_request("prediction", Record(prompt), prompt.messages, config.sampling, identity, seed)
+        make_request("prediction", Record(prompt), prompt.messages, sampling, identity, seed, sample)
         for prompt in prompts
+        for sample in range(samples)
     ]
 
 
@@ -33,18 +47,14 @@ def predict_and_grade(  # noqa: PLR0913 - whose answers to what, by which rule
     task: Task,
     title: str,
 ) -> int:
-    """Make and grade what is missing of a checkpoint's answers; returns how many replies and grades were made.
-
-    Where evaluation runs on the student's own backend, its price is the student's.
-    """
-    price = recipe.student.price if recipe.evaluation.backend is None else None
+    """Make and grade what is missing of a checkpoint's answers; returns how many replies and grades were made."""
     sampled = sample(
         folder.store,
         backend,
         asked,
         title=title,
         max_failed_share=recipe.max_failed_share,
-        spending=Spending(recipe.budget, price),
+        spending=Spending(recipe.budget, recipe.checkpoint_price),
     )
     return sampled.made + grade_predictions(folder.store, asked, task)
 

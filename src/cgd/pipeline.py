@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from cgd import evaluation
+from cgd.analysis.self_refine import refinement_summary
 from cgd.analysis.summary import summarise
 from cgd.config import Recipe
-from cgd.data import ChosenPrompts, choose_prompts
+from cgd.data import ChosenPrompts, choose_prompts, load_benchmarks
 from cgd.dataset.build import rows_hash, training_rows, write_parquet
 from cgd.generation import stages
 from cgd.generation.run import Makers, make_records
@@ -29,10 +30,9 @@ from cgd.resolve import Resolved, checkpoint_backend, model_names, resolve
 from cgd.rounds import train_later_rounds
 from cgd.runfolder import RunFolder, open_run, read_json
 from cgd.selection import select_checkpoints
-from cgd.store import Owner
+from cgd.students import BASE, evaluate_students, students_of
 from cgd.training.arms import Rows, train_arms
 
-BASE = "base"
 Until = Literal[GeneratedStage, "training"]
 
 
@@ -87,7 +87,27 @@ def run(
             return _ended_early(folder, made)
         task = build_task(recipe.data.task, recipe.data.options)
         selected = select_checkpoints(folder, recipe, prompts.held_out, task)
-        made += selected.made + _evaluate(folder, recipe, prompts, selected.places)
+        students = students_of(folder, recipe, selected.places)
+        made += selected.made + evaluate_students(folder, recipe, prompts, students, resolved.teacher)
+        return RunResult(folder.path, made, _finish(folder, recipe, made))
+
+
+def evaluate(recipe: Recipe, runs: Path, *, accept_changes: bool = False, command: Sequence[str] = ()) -> RunResult:
+    """Evaluate a model as it is: the recipe's student on the recipe's benchmarks; nothing is generated or trained.
+
+    Raises:
+        UserError: see `resolve`, `load_benchmarks` and `open_run`.
+        StoppedError: too many answers failed, or the budget is spent.
+    """
+    resolved = resolve(recipe)
+    tasks, tests = load_benchmarks(recipe)
+    model_folder(recipe.student.model, recipe.student.revision)
+    prompts = ChosenPrompts([], [], tests, tasks, [])
+    with open_run(runs / recipe.name, recipe, accept_changes=accept_changes, command=command) as folder:
+        folder.manifest["models"] = model_names(recipe, resolved)
+        folder.save_manifest()
+        folder.store.add_prompts([prompt for test in tests.values() for prompt in test])
+        made = evaluate_students(folder, recipe, prompts, students_of(folder, recipe, {}), resolved.teacher)
         return RunResult(folder.path, made, _finish(folder, recipe, made))
 
 
@@ -112,8 +132,11 @@ def _check_before_spending(
     if until is not None:
         return
     base = checkpoint_backend(recipe, recipe.student.model)
-    tests = [prompt for test in prompts.evaluation.values() for prompt in test]
-    predictions = evaluation.requests(tests, recipe.evaluation, base.identity, recipe.seed)
+    predictions = [
+        request
+        for label, tests in prompts.evaluation.items()
+        for request in evaluation.requests(tests, recipe.evaluation, base.identity, recipe.seed, label)
+    ]
     if not _all_known(folder, predictions):
         base.check(predictions)
 
@@ -146,29 +169,13 @@ def _note_where_drafts_come_from(folder: RunFolder, identity: Mapping[str, Any],
         folder.save_manifest()
 
 
-def _evaluate(
-    folder: RunFolder, recipe: Recipe, prompts: ChosenPrompts, checkpoints: Mapping[tuple[str, int], Path]
-) -> int:
-    """Predict and grade every task with the base student and each checkpoint, given x alone."""
-    models = {(BASE, 0): recipe.student.model} | {job: str(place) for job, place in checkpoints.items()}
-    folder.store.keep_current_predictions(Owner(task, *job) for task in prompts.tasks for job in models)
-    made = 0
-    for (arm, seed), model in models.items():
-        backend = checkpoint_backend(recipe, model)
-        for label, task in prompts.tasks.items():
-            requests = evaluation.requests(prompts.evaluation[label], recipe.evaluation, backend.identity, recipe.seed)
-            folder.store.set_current("prediction", requests, task=label, arm=arm, seed=seed)
-            title = f"evaluate {arm}" + (f" seed {seed}" if len(recipe.training.seeds) > 1 and arm != BASE else "")
-            with folder.timed("evaluation"):
-                made += evaluation.predict_and_grade(folder, recipe, backend, requests, task, f"{title} on {label}")
-        backend.close()
-    return made
-
-
 def _finish(folder: RunFolder, recipe: Recipe, made: int) -> dict[str, Any]:
     """Write summary and report, unless they stand and nothing was made."""
     first_task = next((task.label for task in recipe.evaluation.tasks), "")
-    summary = summarise(folder.store, first_task, [BASE, *(arm.name for arm in recipe.arms)])
+    summary = {
+        **summarise(folder.store, first_task, [BASE, *(arm.name for arm in recipe.arms)]),
+        "self_refine": refinement_summary(folder.store),
+    }
     report = folder.path / "report"
     unchanged = not made and read_json(folder.path / "summary.json") == json.loads(json.dumps(summary))
     if not unchanged or not (report / "index.html").is_file():

@@ -27,9 +27,29 @@ def load_recipe(paths: Sequence[str | Path], overrides: Sequence[str] = ()) -> R
     for path in map(Path, paths):
         merged = _merge(merged, _read_toml(path))
     merged.setdefault("name", Path(paths[0]).stem)
+    where = " + ".join(str(path) for path in paths)
+    recipe = make_recipe(merged, overrides, where)
+    if not recipe.arms:
+        raise UserError(
+            f"{where}: a recipe needs at least one [[arms]] section; cgd eval evaluates a model without any"
+        )
+    return recipe
+
+
+def make_recipe(values: dict[str, Any], overrides: Sequence[str], where: str) -> Recipe:
+    """Validate a recipe's values.
+
+    Args:
+        values: as a TOML file has them; the overrides are put into them.
+        overrides: `section.key=value` strings.
+        where: they come from, for messages.
+
+    Raises:
+        UserError: a key is unknown (with the closest known key), or a value is not allowed.
+    """
     for override in overrides:
-        _apply_override(merged, override)
-    return validate(Recipe, merged, " + ".join(str(path) for path in paths))
+        _apply_override(values, override)
+    return validate(Recipe, values, where)
 
 
 def flatten(value: Any, prefix: str = "") -> dict[str, Any]:

@@ -33,6 +33,10 @@ def resolve(recipe: Recipe) -> Resolved:
     taught = sorted(name for name, objective in objectives.items() if objective.needs & from_teacher)
     if taught and recipe.teacher is None:
         raise UserError(f"arms {', '.join(taught)} learn from a teacher, and the recipe has no [teacher] section")
+    refining = recipe.evaluation.self_refine
+    criticised = refining is not None and refining.critic == "teacher"
+    if criticised and recipe.teacher is None:
+        raise UserError('evaluation.self_refine.critic = "teacher", and the recipe has no [teacher] section')
     for arm in recipe.arms:
         _check_dropout(arm, objectives[arm.name])
     _check_prompt_files(recipe)
@@ -42,7 +46,9 @@ def resolve(recipe: Recipe) -> Resolved:
     checkpoint_backend(recipe, recipe.student.model)
     student = build_backend(recipe.student.backend, recipe.student.plugin_options)
     teacher = (
-        build_backend(recipe.teacher.backend, recipe.teacher.plugin_options) if taught and recipe.teacher else None
+        build_backend(recipe.teacher.backend, recipe.teacher.plugin_options)
+        if recipe.teacher and (taught or criticised)
+        else None
     )
     return Resolved(student, teacher, objectives, needs)
 

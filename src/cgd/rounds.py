@@ -26,7 +26,7 @@ def train_later_rounds(folder: RunFolder, recipe: Recipe, resolved: Resolved, pr
         for seed in recipe.training.seeds
         for number in range(2, arm.rounds + 1)
     ]
-    folder.store.keep_current_rounds(in_use)
+    folder.store.keep_current("later rounds", in_use)
     made = 0
     for arm in recipe.arms:
         for seed in recipe.training.seeds:

@@ -1,4 +1,4 @@
--- Tables and views of a run's store. `spent_` columns add up all attempts at a row, the other ones tell of the last.
+-- Tables of a run's store. `spent_` columns add up all attempts at a row, the other ones tell of the last.
 CREATE TABLE prompts (
   id TEXT PRIMARY KEY, messages TEXT NOT NULL, answer TEXT, solution TEXT, source TEXT NOT NULL, meta TEXT NOT NULL);
 CREATE TABLE replies (
@@ -38,21 +38,3 @@ CREATE TABLE grades (
 CREATE TABLE drops (record_id TEXT NOT NULL, stage TEXT NOT NULL, reason TEXT NOT NULL);
 CREATE TABLE checkpoints (
   arm TEXT NOT NULL, seed INTEGER NOT NULL, info TEXT NOT NULL, PRIMARY KEY (arm, seed));
-CREATE VIEW records AS
-  SELECT p.id AS prompt_id, p.messages AS prompt, d.text AS draft, c.text AS critique, r.text AS refinement,
-         p.solution, p.answer, d.key AS draft_key, c.key AS critique_key, r.key AS refinement_key
-  FROM current AS u
-  JOIN replies AS r ON u.stage = 'refinement' AND u.task = '' AND r.key = u.key
-  JOIN replies AS c ON c.key = r.upstream_key
-  JOIN replies AS d ON d.key = c.upstream_key
-  JOIN prompts AS p ON p.id = r.prompt_id
-  ORDER BY u.position;
-CREATE VIEW predictions AS
-  SELECT u.task, u.arm, u.seed, u.position, u.prompt_id, u.key, p.messages AS prompt, p.answer AS gold, r.state,
-         r.text, r.completion_tokens, r.error_class, g.strict, g.flexible, g.format, g.extracted, g.reason
-  FROM current AS u
-  JOIN prompts AS p ON p.id = u.prompt_id
-  LEFT JOIN replies AS r ON r.key = u.key
-  LEFT JOIN grades AS g ON g.key = u.key
-  WHERE u.stage = 'prediction'
-  ORDER BY u.task, u.arm, u.seed, u.position;

@@ -14,18 +14,24 @@ from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from cgd.config import Price
 from cgd.errors import UserError
 from cgd.records import Grade, Message, Prompt, Reply, Request, State
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+_SAME_TABLES = (2,)
+"""Versions that differ from the present one in their views alone."""
 # Faults that come from outside (primary result codes of SQLite); any other is a bug.
 _OUTSIDE = {
     *(sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY),
     *(sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOMEM),
 }
+
+
+Evaluated = Literal["prediction", "checkpoint", "self_refinement"]
+"""Whose answers are graded: the selected checkpoints', those kept along the training, the students' refined ones."""
 
 
 class StoredReply(NamedTuple):
@@ -135,15 +141,9 @@ class Store:
             db.execute("DELETE FROM current WHERE stage = ? AND task = ? AND arm = ? AND seed = ?", owner)
             db.executemany("INSERT INTO current VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
-    def keep_current_rounds(self, owners: Iterable[Owner]) -> None:
-        """Forget (not delete) which rows belonged to later rounds other than these."""
-        self._keep_current("task LIKE 'round %' AND stage != 'prediction'", owners)
-
-    def keep_current_predictions(self, owners: Iterable[Owner]) -> None:
-        """Forget (not delete) which predictions belonged to others than these."""
-        self._keep_current("stage = 'prediction'", owners)
-
-    def _keep_current(self, which: str, owners: Iterable[Owner]) -> None:
+    def keep_current(self, stage: Literal["later rounds"] | Evaluated, owners: Iterable[Owner]) -> None:
+        """Forget (not delete) which rows of a stage of the evaluation, or of later rounds, belonged to others."""
+        which = "task LIKE 'round %'" if stage == "later rounds" else f"stage = '{stage}'"
         wanted = set(owners)
         groups = self.query(f"SELECT DISTINCT task, arm, seed FROM current WHERE {which}")
         gone = [tuple(group) for group in groups if tuple(group) not in wanted]
@@ -274,10 +274,13 @@ class Store:
 
     def _create_or_check_schema(self) -> None:
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            self._db.executescript(f"BEGIN IMMEDIATE; {_sql('schema')} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
-        elif version != SCHEMA_VERSION:
+        if version not in (0, *_SAME_TABLES, SCHEMA_VERSION):
             raise UserError(f"{self.path} has store version {version}, this cgd reads version {SCHEMA_VERSION}")
+        if version == SCHEMA_VERSION:
+            return
+        tables = "" if version else _sql("schema")
+        statements = f"{tables} {_sql('views')} PRAGMA user_version = {SCHEMA_VERSION};"
+        self._db.executescript(f"BEGIN IMMEDIATE; {statements} COMMIT;")
 
 
 @cache

@@ -33,6 +33,8 @@ PARSERS = {
     "refinement": "teacher/1",
     "teacher_answer": "teacher/1",
     "prediction": "plain/1",
+    "self_critique": "plain/1",
+    "self_refinement": "plain/1",
 }
 """Name and version of the rule that parses each stage's raw reply."""
 

@@ -188,7 +188,7 @@ def test_the_page_can_be_read_without_eyes(store: Store, tmp_path: Path) -> None
     assert page.all("html") == [{"lang": "en"}]
     assert len(page.all("caption")) == len(page.all("table")) > 4
     plots = [tag for tag in page.all("div") if tag.get("class") == "plot"]
-    assert [str(plot["aria-label"])[:24] for plot in plots] == ["Accuracy by arm on sums:", "Training loss by optimiz"]
+    assert [str(plot["aria-label"])[:24] for plot in plots] == ["Accuracy by arm on sums:", "Training loss on the tar"]
     assert all(plot["role"] == "img" for plot in plots)
 
 

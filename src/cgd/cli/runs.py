@@ -38,7 +38,7 @@ def run(
         typer.echo(f"done until {until}: {result.folder}; cgd run without --until goes on")
         return
     page = result.folder / "report" / "index.html"
-    typer.echo("\n".join(_headline(result.summary)))
+    typer.echo("\n".join(headline(result.summary)))
     typer.echo(f"done: {page}" if result.made else f"nothing to do: {result.folder} is complete ({page})")
 
 
@@ -161,12 +161,12 @@ def reparse(folder: RunPath) -> None:
     typer.echo(f"changed: {result.changed} (failed rows recovered: {result.recovered}, texts lost: {result.lost})")
 
 
-def _headline(summary: Mapping[str, Any]) -> Iterator[str]:
-    """The first task's accuracies and differences, a line each."""
-    for name, arm in summary["arms"].items():
+def headline(numbers: Mapping[str, Any]) -> Iterator[str]:
+    """One benchmark's accuracies and differences, a line each."""
+    for name, arm in numbers["arms"].items():
         if arm["n"]:
             yield f"{name:<16} {_percent(arm['strict_accuracy'], arm['ci95'])}  strict accuracy, n = {arm['n']}"
-    for name, pair in summary["paired"].items():
+    for name, pair in numbers["paired"].items():
         if pair["n"]:
             yield f"{name:<16} {_percent(pair['difference'], pair['ci95'])}  paired difference, n = {pair['n']}"
 

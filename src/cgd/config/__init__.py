@@ -1,7 +1,7 @@
 """The recipe as frozen pydantic models: what may stand in it, and what it means. No engine is imported here."""
 
 from cgd.config.base import Decoding, Name, PositiveInt, Sampling, Section
-from cgd.config.evaluation import EvaluationConfig, EvaluationTaskConfig, ReportConfig
+from cgd.config.evaluation import EvaluationConfig, EvaluationTaskConfig, ReportConfig, SelfRefineConfig
 from cgd.config.generation import (
     BackendConfig,
     BudgetConfig,
@@ -37,6 +37,7 @@ __all__ = [
     "ReportConfig",
     "Sampling",
     "Section",
+    "SelfRefineConfig",
     "StudentConfig",
     "TrainingConfig",
     "Truncated",

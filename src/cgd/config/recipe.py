@@ -15,6 +15,7 @@ from cgd.config.generation import (
     DataConfig,
     DraftConfig,
     GeneratedConfig,
+    Price,
     RefinementConfig,
     StudentConfig,
 )
@@ -45,8 +46,6 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _arms_can_be_told_apart(self) -> Recipe:
-        if not self.arms:
-            raise ValueError("a recipe needs at least one [[arms]] section")
         require_distinct("arm names (`base` is the untrained student)", ["base", *(arm.name for arm in self.arms)])
         return self
 
@@ -80,3 +79,8 @@ class Recipe(Section):
         same = self.evaluation.backend in (None, self.student.backend)
         inherited = self.student.options if same else {}
         return self.evaluation.backend or self.student.backend, inherited if options is None else options
+
+    @property
+    def checkpoint_price(self) -> Price | None:
+        """What a checkpoint's tokens cost: the student's price where evaluation runs on the student's own backend."""
+        return self.student.price if self.evaluation.backend is None else None

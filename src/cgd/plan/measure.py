@@ -79,10 +79,9 @@ def _generate(folder: RunFolder, recipe: Recipe, resolved: Resolved, records: li
 def _predict(folder: RunFolder, recipe: Recipe, tests: dict[str, Any]) -> None:
     """The base student's first answers to the first task; trained students are taken to be as quick."""
     base = checkpoint_backend(recipe, recipe.student.model)
-    price = recipe.student.price if recipe.evaluation.backend is None else None
-    for test in list(tests.values())[:1]:
-        asked = evaluation.requests(test, recipe.evaluation, base.identity, recipe.seed)
-        _sample(folder, recipe, "evaluation", base, asked, price)
+    for label, test in list(tests.items())[:1]:
+        asked = evaluation.requests(test, recipe.evaluation, base.identity, recipe.seed, label)
+        _sample(folder, recipe, "evaluation", base, asked, recipe.checkpoint_price)
     base.close()
 
 

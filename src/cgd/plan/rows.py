@@ -171,20 +171,22 @@ def evaluation_rows(inputs: Inputs, checkpoints: Sequence[tuple[str, int]]) -> l
     """One row a task: the base student and every arm and seed."""
     recipe = inputs.recipe
     models = 1 + len(recipe.arms) * len(recipe.training.seeds)
-    price = recipe.student.price if recipe.evaluation.backend is None else None
     rows = []
     for label, prompts in inputs.prompts.evaluation.items():
         prompt = prompt_lengths(inputs.tokenizer, prompts, recipe.seed)
         stored = _predictions(inputs, label, checkpoints)
-        requests = models * len(prompts)
+        sampling, samples = recipe.evaluation.answers(label)
+        requests = models * len(prompts) * samples
         left = requests - stored.requests
         at_most = Counted(
             requests,
             stored.prompt_tokens + left * prompt.at_most,
-            stored.new_tokens + left * recipe.evaluation.max_tokens,
+            stored.new_tokens + left * sampling.max_tokens,
         )
         expected = extrapolate(stored, requests, prompt.mean)
-        row = Row("evaluation", label, stored, expected, at_most, price, inputs.rates.get("evaluation"))
+        row = Row(
+            "evaluation", label, stored, expected, at_most, recipe.checkpoint_price, inputs.rates.get("evaluation")
+        )
         rows.append(row._replace(starts=models))
     return rows
 
@@ -197,6 +199,6 @@ def _predictions(inputs: Inputs, label: str, checkpoints: Sequence[tuple[str, in
     keys: set[str] = set()
     for model in [recipe.student.model, *(str(folder.checkpoint(*job)) for job in checkpoints)]:
         identity = checkpoint_backend(recipe, model).identity
-        asked = evaluation.requests(inputs.prompts.evaluation[label], recipe.evaluation, identity, recipe.seed)
+        asked = evaluation.requests(inputs.prompts.evaluation[label], recipe.evaluation, identity, recipe.seed, label)
         keys |= stored_keys(folder.store, asked)
     return count(folder.store, keys)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, NamedTuple
 
@@ -68,14 +68,33 @@ def _in_words(arm: Mapping[str, Any]) -> str:
     return "no verdicts" if strict is None or flexible is None else f"strict {strict:.1%}, flexible {flexible:.1%}"
 
 
-def loss_figures(store: Store) -> list[Figure]:
-    """One curve an arm and seed; the seeds of an arm share its colour. No figure where no loss was logged."""
+_MEASURES = (
+    ("loss", "Training loss on the target tokens", "loss (nats a token)"),
+    ("entropy", "Entropy of the student at the target tokens, while it learns", "entropy (nats a token)"),
+    ("grad_norm", "Gradient norm before clipping", "gradient norm"),
+    ("tokens_per_s", "Training speed", "tokens a second"),
+)
+
+
+def training_figures(store: Store) -> list[Figure]:
+    """One figure a measure, in it one curve an arm and seed; none where nothing was logged."""
+    trainings = [
+        (row["arm"], row["seed"], json.loads(row["info"]).get("log", []))
+        for row in store.query("SELECT arm, seed, info FROM checkpoints ORDER BY rowid")
+    ]
+    figures = [_curves(trainings, *measure) for measure in _MEASURES]
+    return [figure for figure in figures if figure]
+
+
+def _curves(
+    trainings: Sequence[tuple[str, int, Sequence[Mapping[str, Any]]]], measure: str, caption: str, unit: str
+) -> Figure | None:
+    """The seeds of an arm share its colour."""
     plot = go.Figure()
     colours: dict[str, str] = {}
     ends = []
-    for row in store.query("SELECT arm, seed, info FROM checkpoints ORDER BY rowid"):
-        arm, log = row["arm"], json.loads(row["info"]).get("log", [])
-        curve = [(entry["step"], entry["loss"]) for entry in log if "step" in entry and "loss" in entry]
+    for arm, seed, log in trainings:
+        curve = [(entry["step"], entry[measure]) for entry in log if "step" in entry and measure in entry]
         if not curve:
             continue
         plot.add_scatter(
@@ -84,14 +103,14 @@ def loss_figures(store: Store) -> list[Figure]:
             showlegend=arm not in colours,
             mode="lines" if len(curve) > 1 else "markers",
             x=[step for step, _ in curve],
-            y=[loss for _, loss in curve],
+            y=[value for _, value in curve],
             line={"color": colours.setdefault(arm, COLOURS[(len(colours) + 1) % len(COLOURS)]), "width": 1.8},
         )
-        ends.append(f"{arm}, seed {row['seed']}, from {curve[0][1]:.3f} to {curve[-1][1]:.3f}")
+        ends.append(f"{arm}, seed {seed}, from {curve[0][1]:.4g} to {curve[-1][1]:.4g}")
     if not ends:
-        return []
-    _style(plot, height=360, x_title="optimizer step", y_title="loss (nats a token)")
-    return [Figure("Training loss on the target tokens", f"Training loss by optimizer step: {'; '.join(ends)}.", plot)]
+        return None
+    _style(plot, height=360, x_title="optimizer step", y_title=unit)
+    return Figure(caption, f"{caption} by optimizer step, in {unit}: {'; '.join(ends)}.", plot)
 
 
 def _style(plot: Any, height: int, x_title: str, y_title: str | None) -> None:

@@ -11,7 +11,7 @@ from jinja2 import Environment, StrictUndefined
 from plotly.offline import get_plotlyjs
 
 from cgd.report.content import gather, spans
-from cgd.report.figures import accuracy_figures, loss_figures
+from cgd.report.figures import accuracy_figures, training_figures
 from cgd.store import Store
 
 
@@ -36,12 +36,12 @@ def write_html(
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["spans"] = spans
     template = environment.from_string(files("cgd.report").joinpath("index.html.jinja").read_text("utf-8"))
-    accuracies, losses = accuracy_figures(summary), loss_figures(store)
+    accuracies, curves = accuracy_figures(summary), training_figures(store)
     page = template.render(
         content=gather(summary, manifest, store, examples),
         accuracy_figures=accuracies,
-        loss_figures=losses,
-        plotly_js=get_plotlyjs() if accuracies or losses else "",
+        training_figures=curves,
+        plotly_js=get_plotlyjs() if accuracies or curves else "",
     )
     path = folder / "report" / "index.html"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -150,16 +150,18 @@ def training_table(training: Sequence[Mapping[str, Any]]) -> Table:
             _number(account.get("steps")),
             _number(account.get("context_tokens")),
             _number(account.get("target_tokens")),
+            _number(account["flops"] / 1e12 if "flops" in account else None, ",.1f"),
             _number(account.get("final_loss"), ".4f"),
             _number(account.get("seconds"), ".1f"),
+            str(account.get("selected", "last")),
         )
         for account in training
     ]
     heads = (
         *("Arm", "Seed", "Method", "Rows", "Steps", "Context tokens", "Target tokens"),
-        *("Final loss", "Seconds"),
+        *("TFLOPs", "Final loss", "Seconds", "Checkpoint"),
     )
-    return Table("Trained students", heads, "lrlrrrrrr", rows)
+    return Table("Trained students", heads, "lrlrrrrrrrl", rows)
 
 
 def _number(value: float | None, form: str = ",") -> str:

@@ -17,7 +17,7 @@ from cgd.training.folders import complete_folder
 
 
 class LiveProgress(TrainerCallback):  # type: ignore[misc]
-    """Shows steps, tokens/s and loss."""
+    """Shows steps, tokens/s, loss and gradient norm, and the entropy of the target tokens (nats)."""
 
     def __init__(self, progress: StageProgress) -> None:
         """Report to a progress bar."""
@@ -30,7 +30,8 @@ class LiveProgress(TrainerCallback):  # type: ignore[misc]
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
         """Count a step."""
         if "loss" in logs:
-            self._progress.advance(1, int(logs["tokens"]), f"loss {logs['loss']:.3f}")
+            shown = f"loss {logs['loss']:.3f}, gradient {logs['grad_norm']:.2f}, entropy {logs['entropy']:.3f}"
+            self._progress.advance(1, int(logs["tokens"]), shown)
 
 
 class NoStateAtTheEnd(TrainerCallback):  # type: ignore[misc]
