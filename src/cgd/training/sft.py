@@ -17,6 +17,7 @@ from cgd.models import quiet_libraries
 from cgd.progress import StageProgress
 from cgd.training.collate import Packing, predicted_tokens
 from cgd.training.completion_only import EncodedRow
+from cgd.training.disk import disk_faults_stop
 from cgd.training.folders import complete_folder, merge_adapter
 from cgd.training.memory import kept_memory
 from cgd.training.scratch import close_scratch, open_scratch
@@ -47,10 +48,11 @@ def train(  # noqa: PLR0913 - the caller's job, item by item
 
     Raises:
         UserError: a row has no token to learn, or the loss went astray; nothing is saved then.
+        StoppedError: the disk is full or fails; the last complete state is as it was.
     """
     _check_rows(rows)
     quiet_libraries()
-    with kept_memory():
+    with kept_memory(), disk_faults_stop(out):
         return _train(rows, student, out, config, seed, title, key)
 
 
