@@ -1,4 +1,7 @@
--- Views of a run's store; they hold nothing, and a newer version of them replaces an older one's.
+-- Views of a run's store, which hold nothing and replace those of an older version; and tables that older stores lack.
+CREATE TABLE IF NOT EXISTS scores (
+  key TEXT PRIMARY KEY, record_id TEXT NOT NULL, model TEXT NOT NULL, target TEXT NOT NULL, context TEXT NOT NULL,
+  tokens TEXT NOT NULL, log_p TEXT NOT NULL, entropy TEXT NOT NULL);
 DROP VIEW IF EXISTS records;
 CREATE VIEW records AS
   SELECT p.id AS prompt_id, p.messages AS prompt, d.text AS draft, c.text AS critique, r.text AS refinement,

@@ -13,6 +13,7 @@ from cgd.chat import encode_chat, end_of_turn, load_tokenizer
 from cgd.config import PositiveInt, Section
 from cgd.local import check_lengths, stream
 from cgd.models import context_length, model_folder, quiet_libraries, weights_hash
+from cgd.networks import best_device
 from cgd.records import Reply, Request
 
 
@@ -151,16 +152,8 @@ class HfBackend:
             )
             # A checkpoint's own generation settings (a temperature, say) are no part of the recipe.
             model.generation_config = GenerationConfig()
-            self._model = model.to(_best_device()).eval()
+            self._model = model.to(best_device()).eval()
         return self._model
-
-
-def _best_device() -> str:
-    import torch
-
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def _samplers(requests: Sequence[Request], device: Any) -> list[Callable[[Any, Any], Any]]:

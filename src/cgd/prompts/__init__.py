@@ -47,7 +47,12 @@ def conversation_text(messages: Sequence[Message]) -> str:
 
 
 def student_context(
-    messages: Sequence[Message], *, wanted: str, draft: str | None = None, critique: str | None = None
+    messages: Sequence[Message],
+    *,
+    wanted: str,
+    draft: str | None = None,
+    critique: str | None = None,
+    refinement: str | None = None,
 ) -> tuple[Message, ...]:
     """The student's context (x, y') or (x, y', c): the last user message of x, extended.
 
@@ -56,14 +61,15 @@ def student_context(
     Args:
         messages: x; its last message is the user's.
         wanted: what the student shall write, "critique" or "refinement".
-        draft: y'.
-        critique: c; without either the context is x itself.
+        draft: y'; where absent the context is x itself.
+        critique: c.
+        refinement: ŷ, where a critique is scored that knows it.
     """
     if draft is None and critique is None:
         return tuple(messages)
     *before, last = messages
-    text = render("student.jinja", prompt=last["content"], draft=draft, critique=critique, wanted=wanted)
-    return (*before, {"role": last["role"], "content": text})
+    parts = {"prompt": last["content"], "draft": draft, "critique": critique, "refinement": refinement}
+    return (*before, {"role": last["role"], "content": render("student.jinja", wanted=wanted, **parts)})
 
 
 @cache

@@ -12,7 +12,9 @@ from cgd.errors import StoppedError
 
 _NUMBERS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 # Writers that are not Python's say it in words: safetensors' and PyTorch's own.
-_WORDS = re.compile(rf"\bos error (?:{'|'.join(map(str, _NUMBERS))})\b|PytorchStreamWriter failed|unexpected pos \d+ vs \d+")
+_WORDS = re.compile(
+    rf"\bos error (?:{'|'.join(map(str, _NUMBERS))})\b|PytorchStreamWriter failed|unexpected pos \d+ vs \d+"
+)
 
 
 @contextmanager
@@ -31,6 +33,6 @@ def disk_faults_stop(out: Path) -> Iterator[None]:
         if getattr(error, "errno", None) not in _NUMBERS and not _WORDS.search(str(error)):
             raise
         raise StoppedError(
-            f"can't write to {out}: {error}. Is the disk full? Complete checkpoints and states saved before are as they "
-            "were; make room, and the same command goes on"
+            f"can't write to {out}: {error}. Is the disk full? Complete checkpoints and states saved before are as "
+            "they were; make room, and the same command goes on"
         ) from error

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from cgd import launch
+from cgd.networks import head_of
 
 _LOGITS_AT_ONCE = 2**25  # numbers: 128 MiB in float32
 
@@ -28,16 +29,8 @@ def use_target_loss(model: Any, *, packs: bool) -> None:
         model: a causal language model of transformers.
         packs: it keeps packed rows apart; else it gets its tokens and nothing else, one row at a time.
     """
-    backbone, logits_of, head = model.base_model, model.forward, model.get_output_embeddings()
+    backbone, logits_NV, head = model.base_model, head_of(model), model.get_output_embeddings()
     chunk_size = max(1, _LOGITS_AT_ONCE // model.config.get_text_config().vocab_size)
-
-    def logits_NV(outputs: Any, hidden_NW: Any) -> Any:
-        """What the model itself makes of hidden states, scaling and capping included: its body is passed over."""
-        backbone.forward = lambda *_, **__: type(outputs)(**{**outputs, "last_hidden_state": hidden_NW[None]})
-        try:
-            return logits_of(inputs_embeds=hidden_NW[None], use_cache=False).logits[0]
-        finally:
-            del backbone.forward
 
     def forward(*, kept: Any, targets: Any, weights: Any, **inputs: Any) -> dict[str, Any]:
         wanted = inputs if packs else ("input_ids",)
