@@ -32,8 +32,10 @@ _GRADE = (
     r"|unsupported)"
 )
 _HOW = r"(?:not|also|all|in fact|indeed|partially|partly|mostly|completely|entirely|still|therefore|thus)"
+_IS = r"(?:is|are|was|were|looks|seems)(?:n['’]t)?"
 _MANNER = r"(?:(?:in)?correctly|wrongly|mistakenly|erroneously|(?:in)?accurately|rightly)"
 _FAULT = r"(?:errors?|mistakes?|flaws?|faults?)"
+_QUOTE = r"['\"“‘][^\n]{1,60}?['\"”’]"
 _ORDINAL = r"(?:first|second|third|fourth|fifth|last|next|final)"
 _STEP = rf"(?:(?:step|line|paragraph) \d{{1,3}}|the {_ORDINAL} (?:step|line|paragraph))"
 
@@ -45,27 +47,29 @@ _CRITIQUE_HEADINGS = [
 _CRITIQUE_PHRASES = [
     rf"so the verdict is\W{{1,8}}{_GRADE}\b",
     # A judgement on somebody's work.
-    rf"{_OWNED} (?:is|are|was|were|looks|seems) (?:{_HOW} ){{0,2}}{_GRADE}\b",
+    rf"{_OWNED} {_IS} (?:{_HOW} ){{0,2}}{_GRADE}\b",
     rf"{_OWNED} (?:{_MANNER}|fails|lacks|misses|misinterprets|misreads|omits|ignores|overlooks|skips)\b",
     rf"{_OWNED} (?:has|contains|makes|shows) (?:{_FAULT}|(?:an?|one|two|some|several|no) (?:\w{{1,20}} )?"
     rf"(?:{_FAULT}|calculation))\b",
     r"(?:the|this) (?:answer|solution|response) (?:is|was) (?:(?:also|still|therefore|thus) )?"
     r"(?:wrong|incorrect|not (?:correct|right)|flawed|erroneous|incomplete)\b",
     rf"the (?:solution|response|explanation|reasoning) {_MANNER} \w{{1,20}}s\b",
-    rf"the {_PERSON} (?:(?:has |also ){{0,2}}{_MANNER}|made an? (?:\w{{1,20}} )?{_FAULT}|misread|misunderstood"
-    r"|misinterpreted|overlooked|forgot to)\b",
+    rf"the {_PERSON} (?:(?:has |also ){{0,2}}{_MANNER} (?!answer)|made an? (?:\w{{1,20}} )?{_FAULT}\b)",
+    rf"the {_PERSON} (?:misread|misunderstood|misinterpreted|overlooked|forgot to)\b",
     rf"you (?:have )?(?:{_MANNER}|misread|misunderstood|misinterpreted)\b",
     # Where the fault lies.
     r"(?:error|mistake|flaw) (?:is|lies|occurs|occurred|was made|happens|appears|starts|begins)(?: here)? "
     rf"(?:in|at|with) (?:the )?(?:{_STEP}|{_ORDINAL} (?:step|line|paragraph)|calculation|{_OWNED})",
-    rf"{_STEP} (?:is|was) (?:{_HOW} ){{0,2}}{_GRADE}\b",
+    rf"{_STEP} {_IS} (?:{_HOW} ){{0,2}}{_GRADE}\b",
     rf"there (?:is|are) (?:an?|no|some|several) (?:\w{{1,20}} )?{_FAULT} in "
     rf"(?:{_OWNED}|{_STEP}|the (?:{_WORK}|code['’]s))",
-    rf"(?:the steps are|every step is|each step is|all(?: the| of the)? steps are) {_GRADE}\b",
+    rf"(?:the steps(?: and the answer)? are|every step is|each step is|all(?: the| of the)? steps are) {_GRADE}\b",
     # Faults that quote a step.
-    rf"in the {_ORDINAL} step, ['\"“‘][^\n]{{1,60}}?['\"”’] (?:has|uses)\b",
-    r"(?:is the right calculation, but|is right, but after it|comes (?:too early:|without any calculation)"
-    r"|after them is not part of the solution)",
+    rf"in the {_ORDINAL} step, {_QUOTE} (?:has|uses)\b",
+    rf"the {_ORDINAL} step, {_QUOTE}, should\b",
+    r"the draft (?:only )?(?:speaks of|shows no)\b",
+    rf"is not the {_ORDINAL} step: it\b",
+    r"(?:is the right calculation, but|is right, but after it|comes (?:too early:|without any calculation))",
 ]
 _REVISED = r"(?:corrected|revised|improved|refined|amended|rewritten|reworked|updated|fixed)"
 _TEXT = r"(?:answer|solution|response|draft|reasoning|explanation|calculation|version|code|steps?)"
@@ -137,14 +141,12 @@ def is_refusal(text: str) -> bool:
 def ends_in_loop(text: str) -> bool:
     """Whether a text ends in four or more copies in a row of one unit of 25 to 1,000 characters.
 
-    A shorter unit counts as the longer one that its copies make up, so 100 characters of "ha " are a loop too. The
+    A shorter unit counts as the longer one that its copies make up, so a hundred times one letter is a loop too. The
     last copy may be cut anywhere. Runs of white space count as one space, and a unit needs a letter or a digit: ruled
     lines are no loop.
     """
     text = " ".join(text[-2 * _COPIES * _LONGEST_UNIT :].split())
     tail, end = text[-_SHORTEST_UNIT:], len(text)
-    if not any(character.isalnum() for character in text[-_LONGEST_UNIT:]):
-        return False
     at = text.rfind(tail, 0, end - _SHORTEST_UNIT)
     while at >= 0:
         unit = end - len(tail) - at
