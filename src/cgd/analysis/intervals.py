@@ -1,0 +1,26 @@
+"""Means of quantities that have no bounds (nats, ratios), with 95% intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+
+def mean_of(values: Sequence[float]) -> dict[str, Any]:
+    """Mean, Student's interval and n: m ± t(0.975, n − 1) s / √n; no interval for fewer than two values.
+
+    Source: Student, "The Probable Error of a Mean", Biometrika 6 (1908).
+    """
+    if not values:
+        return {"mean": None, "ci95": None, "n": 0}
+    sample = np.asarray(values, dtype=np.float64)
+    mean = float(sample.mean())
+    if len(sample) < 2:
+        return {"mean": mean, "ci95": None, "n": 1}
+    from scipy.special import stdtrit  # scipy.stats takes a second to import
+
+    half = float(stdtrit(len(sample) - 1, 0.975)) * float(sample.std(ddof=1)) / math.sqrt(len(sample))
+    return {"mean": mean, "ci95": [mean - half, mean + half], "n": len(sample)}
