@@ -208,9 +208,16 @@ def test_critiques_of_worked_answers_are_found_and_refinements_left_alone() -> N
     assert not any(has_critique_talk(text) or has_refinement_talk(text) for text in responses)
 
 
-@pytest.mark.parametrize("name", ["gsm8k_test", "math_train_prompts", "math500", "minerva_math"])
-def test_no_reference_solution_is_taken_for_talk(name: str) -> None:
-    texts = [str(row["solution"]) for row in real(name)]
+@pytest.mark.parametrize(
+    "field, names",
+    [
+        ("solution", ["gsm8k_test", "math_train_prompts", "math500", "minerva_math"]),
+        ("reference_solution", ["critiques_permissive"]),
+        ("prompt", ["ifeval", "amc23", "mmlu_sample", "mmlu_pro_sample"]),
+    ],
+)
+def test_no_reference_solution_and_no_prompt_is_taken_for_talk(field: str, names: list[str]) -> None:
+    texts = [str(row[field]) for name in names for row in real(name) if row.get(field)]
     detectors: list[Callable[[str], bool]] = [has_critique_talk, has_refinement_talk, is_refusal, ends_in_loop]
     assert [sum(map(found, texts)) for found in detectors] == [0, 0, 0, 0]
 
