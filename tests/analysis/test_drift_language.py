@@ -35,6 +35,7 @@ def test_a_sentence_shows_its_language() -> None:
         "Answer: 7",
         r"$\frac{3}{4} + \sin(x) \cdot \sqrt{2} = \log(y) \times \alpha \beta \gamma \delta \epsilon \zeta$",
         "```python\nfor apple in apples:\n    print(apple, 'is what we have counted until now')\n```",
+        "```python\n" + "print('what we have counted until now')\n" * 50,
     ],
 )
 def test_short_texts_formulas_and_code_show_none(text: str) -> None:

@@ -12,7 +12,7 @@ _MOST_LETTERS = 120
 _SURE = 0.9
 # What tells of no language: formulas, code, LaTeX commands, links.
 _NO_PROSE = re.compile(
-    r"```.{0,20000}?```|\$\$[^$]{1,2000}\$\$|\$[^$\n]{1,500}\$|\\[a-zA-Z]+|https?://\S+|`[^`\n]{1,500}`|[\d_]+",
+    r"```.*?(?:```|\Z)|\$\$[^$]+\$\$|\$[^$\n]+\$|\\[a-zA-Z]+|https?://\S+|`[^`\n]+`|[\d_]+",
     re.DOTALL,
 )
 _PROSE = re.compile(r"[^\W\d_]+")
