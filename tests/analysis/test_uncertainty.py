@@ -30,7 +30,7 @@ RECORDS = {
 
 
 def test_entropies_and_their_drops_are_means_over_records() -> None:
-    """x: (3 + 1)/2; x_draft: 2; with critique: (1 + 2.1)/2. Drops: 1 and −1 by the draft, 1 and −0.1 by the critique."""
+    """x: (3 + 1)/2; x_draft: 2; with critique: (1 + 2.1)/2. Drops: 1, −1 (draft); 1, −0.1 (critique)."""
     found = uncertainty(RECORDS)
     means = [found["entropy"][context]["mean"] for context in ("x", "x_draft", "x_draft_critique")]
     assert means == pytest.approx([2.0, 2.0, 1.55])

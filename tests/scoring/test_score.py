@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cgd.scoring import score
-from cgd.scoring.score import Scored, Scorer
+from cgd.scoring.score import Scored, Scorer, divergences
 
 WORDS = 200  # ids below it are in every tiny tokenizer's vocabulary
 
@@ -92,3 +92,28 @@ def test_entropy_is_at_most_that_of_guessing(student: Path) -> None:
     words = scorer._model.config.vocab_size
     for group in scorer.score(records(3)):
         assert all(0 <= value <= math.log(words) + 1e-5 for scores in group for value in scores.entropy)
+
+
+def test_a_model_has_not_moved_from_itself(student: Path) -> None:
+    texts = [group[0] for group in records(2)]
+    assert list(divergences(Scorer(student), Scorer(student), texts)) == pytest.approx([0, 0], abs=1e-9)
+
+
+def test_how_far_a_model_has_moved_is_the_divergence_of_its_distributions(student: Path, tmp_path: Path) -> None:
+    """Against float64: the mean over target positions of Σ_v p (ln p − ln q), with weights that were scaled by 1.3."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    models = [AutoModelForCausalLM.from_pretrained(student, dtype=torch.float64).eval() for _ in range(2)]
+    with torch.no_grad():
+        for parameter in models[0].parameters():
+            parameter.mul_(1.3)
+    models[0].float().save_pretrained(tmp_path / "moved")
+    models[0].double()
+    (text,) = [group[2] for group in records(1)]
+    with torch.inference_mode():
+        ids = torch.tensor([[*text.context_ids, *text.target_ids]])
+        log_p_TV, log_q_TV = (model(ids).logits[0].log_softmax(-1)[len(text.context_ids) - 1 : -1] for model in models)
+    expected = float((log_p_TV.exp() * (log_p_TV - log_q_TV)).sum(-1).mean())
+    (found,) = divergences(Scorer(tmp_path / "moved"), Scorer(student), [text])
+    assert expected > 0.001 and found == pytest.approx(expected, rel=1e-4, abs=1e-6)

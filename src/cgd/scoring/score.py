@@ -79,11 +79,17 @@ class Scorer:
 
         trees = [merge([[*one.context_ids, *one.target_ids] for one in group]) for group in groups]
         for indices in packs([len(tree.tokens) for tree in trees], self._tokens):
+            here, mine = [trees[i] for i in indices], [groups[i] for i in indices]
+            places, targets, ends = _targets(here, mine)
+            # Several sequences may ask one position for different next tokens: its logits are made once.
+            kept, asked = torch.tensor(places).unique(return_inverse=True)
             with torch.inference_mode():
-                found = self._pass([trees[i] for i in indices], [groups[i] for i in indices])
-            yield from found
+                log_p_N, entropy_N = self._read(*self.hidden(here, kept), asked, torch.tensor(targets))
+            for start, end in zip([0, *ends], ends, strict=False):
+                yield Scores(log_p_N[start:end], entropy_N[start:end])
 
-    def _pass(self, trees: Sequence[Tree], groups: Sequence[Sequence[Scored]]) -> list[Scores]:
+    def hidden(self, trees: Sequence[Tree], kept: Any) -> tuple[Any, Any]:
+        """The body's outputs for some trees, and its hidden states (N, W) at the nodes to keep."""
         import torch
 
         device = self._model.device
@@ -93,29 +99,52 @@ class Scorer:
             attention_mask=_sees_ancestors(trees).to(device)[None, None] if self._tokens else None,
             use_cache=False,
         )
-        places, targets, ends = _targets(trees, groups)
-        # Several sequences may ask one position for different next tokens: its logits are made once.
-        kept, asked = torch.tensor(places).unique(return_inverse=True)
-        log_p_N, entropy_N = self._read(
-            outputs, outputs.last_hidden_state[0, kept.to(device)], asked, torch.tensor(targets)
-        )
-        borders = zip([0, *ends], ends, strict=False)
-        return [Scores(log_p_N[start:end], entropy_N[start:end]) for start, end in borders]
+        return outputs, outputs.last_hidden_state[0, kept.to(device)]
+
+    def log_p(self, outputs: Any, hidden_NW: Any) -> Iterator[Any]:
+        """Log-probabilities of all words (N, V) after hidden states, float32, a chunk of positions at a time."""
+        chunk = max(1, _LOGITS_AT_ONCE // self._model.config.get_text_config().vocab_size)
+        for start in range(0, len(hidden_NW), chunk):
+            yield self._logits(outputs, hidden_NW[start : start + chunk]).float().log_softmax(-1)
 
     def _read(self, outputs: Any, hidden_NW: Any, asked: Any, targets: Any) -> tuple[list[float], list[float]]:
-        """Log-probabilities of the targets and entropies at the positions they are asked of, chunk by chunk."""
+        """Log-probabilities of the targets and entropies at the positions they are asked of."""
         import torch
 
-        chunk = max(1, _LOGITS_AT_ONCE // self._model.config.get_text_config().vocab_size)
         log_p, entropy = torch.empty(len(targets)), torch.empty(len(targets))
-        for start in range(0, len(hidden_NW), chunk):
-            log_p_NV = self._logits(outputs, hidden_NW[start : start + chunk]).float().log_softmax(-1)
+        start = 0
+        for log_p_NV in self.log_p(outputs, hidden_NW):
             entropies = -(log_p_NV.exp() * log_p_NV).sum(-1).cpu()
-            here = (asked >= start) & (asked < start + chunk)
+            here = (asked >= start) & (asked < start + len(log_p_NV))
             rows = asked[here] - start
             log_p[here] = log_p_NV[rows.to(log_p_NV.device), targets[here].to(log_p_NV.device)].cpu()
             entropy[here] = entropies[rows]
+            start += len(log_p_NV)
         return log_p.tolist(), entropy.tolist()
+
+
+def divergences(trained: Scorer, base: Scorer, texts: Sequence[Scored]) -> Iterator[float]:
+    """How far a trained model has moved on given texts: the mean over target tokens of KL(trained ‖ base), in nats.
+
+    Args:
+        trained: the model after training.
+        base: the model before it, with the same vocabulary.
+        texts: base's own answers in their contexts, say.
+
+    Yields:
+        One mean a text.
+    """
+    import torch
+
+    for text in texts:
+        tree = merge([[*text.context_ids, *text.target_ids]])
+        kept = torch.tensor(_targets([tree], [[text]])[0])
+        total = 0.0
+        with torch.inference_mode():
+            both = (model.log_p(*model.hidden([tree], kept)) for model in (trained, base))
+            for log_p_NV, log_q_NV in zip(*both, strict=True):
+                total += float((log_p_NV.exp() * (log_p_NV - log_q_NV)).sum())
+        yield total / len(kept)
 
 
 def _tokens_of_a_pass(model: Any) -> int:
