@@ -11,7 +11,7 @@ install: .venv/installed  ## make .venv with everything pinned
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --upgrade-strategy only-if-needed -c constraints.txt -e '.[train,llamacpp,ray,dev]'
+	$(BIN)/python -m pip install --quiet --upgrade-strategy only-if-needed -c constraints.txt -e '.[train,llamacpp,ray,eval,dev]'
 	@touch $@
 
 run: install  ## the quickstart: a real model through the whole of critique-guided distillation
