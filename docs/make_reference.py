@@ -31,6 +31,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "[critique]": config.CritiqueConfig,
     "[refinement]": config.RefinementConfig,
     "[teacher_answer]": config.GeneratedConfig,
+    "[dataset]": config.DatasetConfig,
     "[[arms]]": config.ArmConfig,
     "`context_dropout` of [[arms]]": config.ContextDropoutConfig,
     "[training]": config.TrainingConfig,

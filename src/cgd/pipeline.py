@@ -14,11 +14,14 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from cgd import evaluation
+from cgd.analysis.contamination import contamination
+from cgd.analysis.drift import drift
 from cgd.analysis.self_refine import refinement_summary
 from cgd.analysis.summary import summarise
 from cgd.config import Recipe
 from cgd.data import ChosenPrompts, choose_prompts, load_benchmarks
 from cgd.dataset.build import rows_hash, training_rows, write_parquet
+from cgd.filters import filter_records
 from cgd.generation import stages
 from cgd.generation.run import Makers, make_records
 from cgd.models import model_folder, weights_hash
@@ -81,7 +84,7 @@ def run(
         folder.store.set_drops("generation", drops)
         if until not in (None, "training"):
             return _ended_early(folder, made)
-        made += _train(folder, recipe, resolved, records)
+        made += _train(folder, recipe, resolved, filter_records(folder, recipe, records, prompts.evaluation))
         made += train_later_rounds(folder, recipe, resolved, prompts.training)
         if until == "training":
             return _ended_early(folder, made)
@@ -89,7 +92,8 @@ def run(
         selected = select_checkpoints(folder, recipe, prompts.held_out, task)
         students = students_of(folder, recipe, selected.places)
         made += selected.made + evaluate_students(folder, recipe, prompts, students, resolved.teacher)
-        return RunResult(folder.path, made, _finish(folder, recipe, made))
+        arms = list(dict.fromkeys(student.arm for student in students))
+        return RunResult(folder.path, made, _finish(folder, recipe, prompts, arms, made))
 
 
 def evaluate(recipe: Recipe, runs: Path, *, accept_changes: bool = False, command: Sequence[str] = ()) -> RunResult:
@@ -108,7 +112,7 @@ def evaluate(recipe: Recipe, runs: Path, *, accept_changes: bool = False, comman
         folder.save_manifest()
         folder.store.add_prompts([prompt for test in tests.values() for prompt in test])
         made = evaluate_students(folder, recipe, prompts, students_of(folder, recipe, {}), resolved.teacher)
-        return RunResult(folder.path, made, _finish(folder, recipe, made))
+        return RunResult(folder.path, made, _finish(folder, recipe, prompts, [BASE], made))
 
 
 def _ended_early(folder: RunFolder, made: int) -> RunResult:
@@ -169,19 +173,26 @@ def _note_where_drafts_come_from(folder: RunFolder, identity: Mapping[str, Any],
         folder.save_manifest()
 
 
-def _finish(folder: RunFolder, recipe: Recipe, made: int) -> dict[str, Any]:
+def _finish(
+    folder: RunFolder, recipe: Recipe, prompts: ChosenPrompts, arms: Sequence[str], made: int
+) -> dict[str, Any]:
     """Write summary and report, unless they stand and nothing was made."""
     first_task = next((task.label for task in recipe.evaluation.tasks), "")
+    counted = summarise(folder.store, first_task, [BASE, *(arm.name for arm in recipe.arms)])
+    saved = read_json(folder.path / "summary.json") or {}
+    as_saved = json.loads(json.dumps(counted))
+    unchanged = not made and all(saved.get(key) == value for key, value in as_saved.items())
+    if unchanged and (folder.path / "report" / "index.html").is_file():
+        return saved
     summary = {
-        **summarise(folder.store, first_task, [BASE, *(arm.name for arm in recipe.arms)]),
+        **counted,
         "self_refine": refinement_summary(folder.store),
+        "drift": drift(folder.store, arms, list(prompts.tasks)),
+        "contamination": contamination(folder.store, prompts.training),
     }
-    report = folder.path / "report"
-    unchanged = not made and read_json(folder.path / "summary.json") == json.loads(json.dumps(summary))
-    if not unchanged or not (report / "index.html").is_file():
-        folder.save_manifest()
-        folder.write_json("summary.json", summary)
-        write_report(folder, recipe, summary)
+    folder.save_manifest()
+    folder.write_json("summary.json", summary)
+    write_report(folder, recipe, summary)
     return summary
 
 

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple, TypedDict, get_args
 from cgd.config import ContextDropoutConfig, Sampling
 
 GeneratedStage = Literal["draft", "critique", "refinement", "teacher_answer"]
-Stage = Literal[GeneratedStage, "prediction", "self_critique", "self_refinement"]
+Stage = Literal[GeneratedStage, "prediction", "self_critique", "self_refinement", "candidate"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 State = Literal["done", "failed", "truncated"]
 

@@ -32,6 +32,7 @@ _REDONE_FROM = {
     "critique": "critique",
     "refinement": "refinement",
     "teacher_answer": "teacher_answer",
+    "dataset": "training",
     "arms": "training",
     "training": "training",
     "evaluation": "evaluation",

@@ -35,6 +35,7 @@ PARSERS = {
     "prediction": "plain/1",
     "self_critique": "plain/1",
     "self_refinement": "plain/1",
+    "candidate": "plain/1",
 }
 """Name and version of the rule that parses each stage's raw reply."""
 

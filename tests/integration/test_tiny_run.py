@@ -74,7 +74,19 @@ def test_a_prediction_is_made_from_the_prompt_alone(finished: RunResult) -> None
 def test_the_summary_has_the_promised_shape(finished: RunResult) -> None:
     summary = json.loads((finished.folder / "summary.json").read_text())
     assert summary == json.loads(json.dumps(finished.summary))
-    assert list(summary) == ["task", "arms", "paired", "tasks", "generation", "spend", "drops", "training", "self_refine"]
+    assert list(summary) == [
+        "task",
+        "arms",
+        "paired",
+        "tasks",
+        "generation",
+        "spend",
+        "drops",
+        "training",
+        "self_refine",
+        "drift",
+        "contamination",
+    ]
     assert summary["task"] == "arithmetic" and list(summary["tasks"]) == ["arithmetic"]
     assert list(summary["arms"]) == ["base", "cgd", "sft"]
     for arm in summary["arms"].values():

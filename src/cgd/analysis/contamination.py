@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 from cgd.analysis.statistics import wilson_interval
 from cgd.overlap import OverlapIndex
 from cgd.prompts import conversation_text
+from cgd.records import Prompt
 from cgd.store import Drop, Store, load_messages
 
 FIELDS = ("prompt", "critique", "refinement")
 _LISTED = 10
 _MOST = 0.5
-_TRAINING = "SELECT prompt_id, prompt, critique, refinement FROM records"
+_MADE = "SELECT prompt_id, critique, refinement FROM records"
 _TESTS = "SELECT DISTINCT task, prompt_id, prompt FROM predictions ORDER BY task, prompt_id"
 
 Texts = Mapping[str, str]
@@ -33,9 +34,15 @@ class Contaminated(NamedTuple):
     equal: bool
 
 
-def contamination(store: Store) -> dict[str, Any]:
-    """Overlap of a run's records with the prompts that its checkpoints were tested on, as `summarise` gives it."""
-    rows = [{**row, "prompt": conversation_text(load_messages(row["prompt"]))} for row in store.query(_TRAINING)]
+def contamination(store: Store, prompts: Sequence[Prompt]) -> dict[str, Any]:
+    """Overlap of a run's training data with the prompts that its checkpoints were tested on, as `summarise` gives it.
+
+    Args:
+        store: of the run, with its records and predictions.
+        prompts: of the training split; a run whose arms need no critiques has them alone.
+    """
+    rows = [{"prompt_id": prompt.id, "prompt": conversation_text(prompt.messages)} for prompt in prompts]
+    rows += [dict(row) for row in store.query(_MADE)]
     tests: dict[str, dict[str, str]] = {}
     for row in store.query(_TESTS):
         tests.setdefault(row["task"], {})[row["prompt_id"]] = conversation_text(load_messages(row["prompt"]))

@@ -25,8 +25,8 @@ T = TypeVar("T")
 
 BASE = "base"
 _PREDICTIONS = """
-SELECT prompt_id, prompt, text, completion_tokens, strict, flexible, format FROM predictions
-WHERE task = ? AND arm = ? AND text IS NOT NULL
+SELECT prompt_id, prompt, text, completion_tokens, strict, flexible, format FROM graded
+WHERE stage IN ('prediction', 'checkpoint') AND task = ? AND arm = ? AND text IS NOT NULL
 """
 _RESAMPLES = 1000
 _FIRST_WORD = re.compile(r"\w+|\S")
@@ -51,7 +51,8 @@ def drift(store: Store, arms: Sequence[str], tasks: Sequence[str]) -> dict[str, 
 
     Args:
         store: the run's store.
-        arms: names of arms; base itself, and one without replies, is left out.
+        arms: names of arms, and `arm@step` for checkpoints kept along a training; base itself, and one without replies,
+            is left out.
         tasks: labels of tasks; one without replies of base has no arms.
     """
     account: dict[str, dict[str, Any]] = {}

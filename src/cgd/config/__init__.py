@@ -1,6 +1,7 @@
 """The recipe as frozen pydantic models: what may stand in it, and what it means. No engine is imported here."""
 
 from cgd.config.base import Decoding, Name, PositiveInt, Sampling, Section
+from cgd.config.dataset import DatasetConfig
 from cgd.config.evaluation import EvaluationConfig, EvaluationTaskConfig, ReportConfig, SelfRefineConfig
 from cgd.config.generation import (
     BackendConfig,
@@ -24,6 +25,7 @@ __all__ = [
     "ContextDropoutConfig",
     "CritiqueConfig",
     "DataConfig",
+    "DatasetConfig",
     "Decoding",
     "DraftConfig",
     "EvaluationConfig",

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import Field, StrictInt, model_validator
 
 from cgd.config.base import Name, Section, require_distinct
+from cgd.config.dataset import DatasetConfig
 from cgd.config.evaluation import EvaluationConfig, ReportConfig
 from cgd.config.generation import (
     BackendConfig,
@@ -39,6 +40,7 @@ class Recipe(Section):
     critique: CritiqueConfig = CritiqueConfig()
     refinement: RefinementConfig = RefinementConfig()
     teacher_answer: GeneratedConfig = GeneratedConfig()
+    dataset: DatasetConfig = DatasetConfig()
     arms: tuple[ArmConfig, ...]
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()

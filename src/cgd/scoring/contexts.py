@@ -50,12 +50,17 @@ def questions(tokenizer: Any, record: Record, candidates: Sequence[str] = ()) ->
     for number, candidate in enumerate(candidates):
         for name in ("x_draft", "x_draft_critique"):
             asked[Question(f"candidate {number}", name)] = (given[name], candidate)
-    encoded = {question: _encode(tokenizer, *example) for question, example in asked.items()}
+    encoded = {question: encode_scored(tokenizer, *example) for question, example in asked.items()}
     _check_targets(encoded)
     return encoded
 
 
-def _encode(tokenizer: Any, context: Sequence[Message], target: str) -> Scored:
+def encode_scored(tokenizer: Any, context: Sequence[Message], target: str) -> Scored:
+    """A text in a context as token ids.
+
+    Raises:
+        LossyTarget: the tokenizer does not give the text back.
+    """
     row = encode_example(tokenizer, Example(tuple(context), target))
     start = sum(label == IGNORED for label in row.labels)
     return Scored(row.input_ids[:start], row.input_ids[start:])
