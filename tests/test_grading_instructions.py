@@ -56,11 +56,11 @@ def instructions(*named: tuple[str, dict[str, Any]]) -> str:
     return json.dumps({"instruction_id_list": [name for name, _ in named], "kwargs": [kwargs for _, kwargs in named]})
 
 
-NO_COMMA = ("punctuation:no_comma", {})
+NO_COMMA: tuple[str, dict[str, Any]] = ("punctuation:no_comma", {})
 THREE_BULLETS = ("detectable_format:number_bullet_lists", {"num_bullets": 3})
 FEW_WORDS = ("length_constraints:number_words", {"relation": "less than", "num_words": 5})
 TWO_SENTENCES = ("length_constraints:number_sentences", {"relation": "less than", "num_sentences": 3})
-ENGLISH_CAPITALS = ("change_case:english_capital", {})
+ENGLISH_CAPITALS: tuple[str, dict[str, Any]] = ("change_case:english_capital", {})
 
 
 @pytest.mark.parametrize(

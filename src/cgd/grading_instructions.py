@@ -159,7 +159,7 @@ class _Checkers:
 
 def _line(child: subprocess.Popen[bytes], patience_s: float) -> str:
     assert child.stdout is not None
-    return child.stdout.readline().decode().strip() if wait([child.stdout], patience_s) else ""
+    return child.stdout.readline().decode().strip() if wait([child.stdout.fileno()], patience_s) else ""
 
 
 _CHECKERS = _Checkers()
