@@ -101,6 +101,9 @@ def test_arguments_that_are_null_are_the_same_as_absent_ones() -> None:
         instructions(("no:such_instruction", {})),
         instructions((NO_COMMA[0], {"no_such_argument": 1})),
         json.dumps({"instruction_id_list": [NO_COMMA[0]], "kwargs": []}),
+        # Not a letter, and no number: the checkers would draw them by lot.
+        instructions(("keywords:letter_frequency", {"letter": "#", "let_frequency": 4, "let_relation": "at least"})),
+        instructions((THREE_BULLETS[0], {})),
     ],
 )
 def test_instructions_that_the_checkers_refuse_leave_a_prediction_unscored(asked: str) -> None:
