@@ -67,9 +67,11 @@ def grade_predictions(store: Store, requests: Sequence[Request], task: Task) -> 
     replies = store.replies([request.key for request in requests])
     done = store.graded(list(replies), GRADER)
     items = {
-        request.key: GradingItem(replies[request.key].text or "", request.record.prompt.answer, task.rule)
+        request.key: GradingItem(replies[request.key].text or "", prompt.answer, task.rule(prompt))
         for request in requests
-        if request.key not in done and replies[request.key].text is not None and request.record.prompt.answer
+        if (prompt := request.record.prompt).answer
+        and request.key not in done
+        and replies[request.key].text is not None
     }
     if items:
         grades = grade_many(list(items.values()))

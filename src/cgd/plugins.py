@@ -45,9 +45,8 @@ class Backend(Protocol):
 class Task(Protocol):
     """Knows its prompts and how answers to them are graded."""
 
-    @property
-    def rule(self) -> GradingRule:
-        """How predictions are graded."""
+    def rule(self, prompt: Prompt) -> GradingRule:
+        """How answers to this prompt are graded."""
 
     def load(self, split: Literal["train", "test"], n: int | None, seed: int) -> list[Prompt]:
         """The first `n` prompts of a split (all where None), the same for the same seed.

@@ -32,7 +32,7 @@ def test_the_task_is_found_by_its_name_and_takes_no_options() -> None:
 
 
 def test_it_is_graded_as_mathematics_on_an_answer_line() -> None:
-    assert TASK.rule == GradingRule(kind="math", answer_format="answer_line")
+    assert TASK.rule(TASK.load("test", 1, 0)[0]) == GradingRule(kind="math", answer_format="answer_line")
 
 
 def test_a_problem_is_one_user_message_with_the_story_and_then_the_instruction() -> None:

@@ -37,8 +37,9 @@ def real_rows(split: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def test_it_is_graded_as_mathematics_on_an_answer_line() -> None:
-    assert build_task("gsm8k", {}).rule == GradingRule("math", "answer_line")
+def test_it_is_graded_as_mathematics_on_an_answer_line(tmp_path: Path) -> None:
+    (prompt,) = load(tmp_path, {"question": "How many clips?", "answer": SOLUTION})
+    assert build_task("gsm8k", {}).rule(prompt) == GradingRule("math", "answer_line")
 
 
 @pytest.mark.parametrize(
@@ -80,8 +81,8 @@ def test_a_row_without_an_id_is_named_by_its_place(tmp_path: Path) -> None:
     [
         ({"question": "?", "answer": "It is 72."}, "the solution does not end in '#### <number>'"),
         ({"question": "?", "answer": "#### 72\nas said"}, "the solution does not end in '#### <number>'"),
-        ({"question": "?"}, "field 'answer' must be a non-empty text"),
-        ({"answer": SOLUTION}, "field 'question' must be a non-empty text"),
+        ({"question": "?"}, "field 'solution' must be a non-empty text"),
+        ({"answer": SOLUTION}, "field 'prompt' must be a non-empty text"),
     ],
 )
 def test_a_faulty_row_is_named_by_file_and_line(tmp_path: Path, row: dict[str, Any], expected: str) -> None:

@@ -106,11 +106,66 @@ def test_a_prompt_may_be_a_chat_that_ends_with_the_user(file: Path) -> None:
     assert list(load(file, prompt_field="question")[0].messages) == chat
 
 
-def test_answers_are_graded_as_the_options_say(file: Path) -> None:
-    assert task(file).rule == GradingRule("math", "answer_line")
-    assert task(file, answer_kind="text", answer_format="boxed").rule == GradingRule("text", "boxed")
-    with pytest.raises(UserError, match="answer_kind: Input should be 'math' or 'text'"):
+@pytest.mark.parametrize(
+    ("options", "rule"),
+    [
+        ({}, GradingRule("math", "answer_line")),
+        ({"answer_kind": "text", "answer_format": "boxed"}, GradingRule("text", "boxed")),
+        ({"answer_kind": "choice"}, GradingRule("choice", "answer_line")),
+        ({"answer_kind": "boolean"}, GradingRule("boolean", "answer_line")),
+        ({"answer_kind": "list"}, GradingRule("list", "answer_line")),
+        ({"answer_kind": "tolerance", "tolerance": 0.05}, GradingRule("tolerance", "answer_line", 0.05)),
+    ],
+)
+def test_answers_are_graded_as_the_options_say(file: Path, options: dict[str, Any], rule: GradingRule) -> None:
+    own = task(file, **options)
+    assert {own.rule(prompt) for prompt in own.load("train", None, 0)} == {rule}
+
+
+def test_a_kind_of_answer_that_there_is_not_is_refused_with_the_allowed_ones(file: Path) -> None:
+    with pytest.raises(UserError, match="answer_kind: Input should be 'math', 'choice', 'boolean', 'text', 'list' or"):
         task(file, answer_kind="number")
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"answer_kind": "tolerance"}, "answer_kind = 'tolerance' and a tolerance above 0 go together"),
+        ({"tolerance": 0.05}, "answer_kind = 'tolerance' and a tolerance above 0 go together"),
+        ({"answer_kind": "tolerance", "tolerance": -0.1}, "tolerance: Input should be greater than or equal to 0"),
+    ],
+)
+def test_a_tolerance_and_its_kind_of_answer_go_together(file: Path, options: dict[str, Any], expected: str) -> None:
+    with pytest.raises(UserError, match=expected):
+        task(file, **options)
+
+
+def test_a_rows_weight_and_defect_are_kept_with_the_prompt(file: Path) -> None:
+    """A row whose defect is null or empty is sound; the weight is read for every row."""
+    write(
+        file, *({**row, "w": w, "why": why} for row, w, why in zip(ROWS, (1, 0.5, 2), ("typo", None, ""), strict=True))
+    )
+    prompts = load(file, weight_field="w", known_issue_field="why")
+    assert [dict(prompt.meta) for prompt in prompts] == [
+        {"weight": 1, "known_issue": "typo"},
+        {"weight": 0.5},
+        {"weight": 2},
+    ]
+    assert [dict(prompt.meta) for prompt in load(file)] == [{}, {}, {}]
+
+
+@settings(deadline=None)
+@given(weight=st.one_of(st.floats(), st.integers(-3, 3), st.booleans(), st.text(max_size=2), st.none()))
+def test_a_weight_is_accepted_exactly_where_it_is_a_finite_number_above_0(
+    tmp_path_factory: pytest.TempPathFactory, weight: Any
+) -> None:
+    file = tmp_path_factory.mktemp("weights") / "rows.jsonl"
+    write(file, {"prompt": "?", "w": weight})
+    valid = not isinstance(weight, bool) and isinstance(weight, int | float) and 0 < weight < float("inf")
+    if valid:
+        assert load(file, weight_field="w")[0].meta == {"weight": weight}
+    else:
+        assert f"{file}:1: field 'w' must be a number above 0; got " in complaint(file, weight_field="w")
 
 
 # Faulty rows

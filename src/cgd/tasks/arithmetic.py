@@ -190,8 +190,7 @@ class Options(Section):
 class ArithmeticTask:
     """Two-step word problems with one user message, worked steps in `meta` and the final number as answer."""
 
-    @property
-    def rule(self) -> GradingRule:
+    def rule(self, prompt: Prompt) -> GradingRule:
         """Numbers compare as mathematics; the prompt asks for a last line `Answer: <number>`."""
         return GradingRule(kind="math", answer_format="answer_line")
 

@@ -5,8 +5,11 @@ Prompt format: as the file has it. Grading: by `answer_kind` and `answer_format`
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Literal
+
+from pydantic import Field, model_validator
 
 from cgd.config import Section
 from cgd.errors import UserError
@@ -31,10 +34,23 @@ class Options(Section):
     """A name for each row; the line number where absent."""
     instruction: str = ""
     """Put after the last user message, for example how to write the final answer."""
-    answer_kind: Literal["math", "text"] = "math"
-    """How answers are compared: as mathematics, or as text without regard to case and white space."""
+    weight_field: str | None = None
+    """How much a row's loss counts in training, a number above 0; 1 where absent."""
+    known_issue_field: str | None = None
+    """What is wrong with a row, in words; rows where it is absent, null or empty are sound."""
+    answer_kind: Literal["math", "choice", "boolean", "text", "list", "tolerance"] = "math"
+    """How answers are compared: as mathematics; as the letter of a choice; as yes or no, true or false; as text without
+    regard to case and white space; as a list, item by item; or as numbers within a tolerance."""
+    tolerance: float = Field(0.0, ge=0)
+    """Largest difference from the answer that is still right, as a share of the answer; with `tolerance` alone."""
     answer_format: Literal["answer_line", "boxed"] = "answer_line"
     """The format that counts as strict: a last line `Answer: ...`, or a \\boxed{...}."""
+
+    @model_validator(mode="after")
+    def _tolerance_goes_with_its_kind(self) -> Options:
+        if (self.answer_kind == "tolerance") != (self.tolerance > 0):
+            raise ValueError("answer_kind = 'tolerance' and a tolerance above 0 go together: set both or neither")
+        return self
 
 
 def build(options: Options) -> Jsonl:
@@ -49,10 +65,9 @@ class Jsonl:
         """Remember the options; the file is read by `load`."""
         self._options = options
 
-    @property
-    def rule(self) -> GradingRule:
-        """As the options say."""
-        return GradingRule(self._options.answer_kind, self._options.answer_format)
+    def rule(self, prompt: Prompt) -> GradingRule:
+        """As the options say, for all rows alike."""
+        return GradingRule(self._options.answer_kind, self._options.answer_format, self._options.tolerance)
 
     def load(self, split: Literal["train", "test"], n: int | None, seed: int) -> list[Prompt]:
         """The first `n` rows.
@@ -82,7 +97,22 @@ class Jsonl:
             answer=require(row, options.answer_field, where) if options.answer_field else None,
             solution=require(row, options.solution_field, where) if options.solution_field else None,
             source=where,
+            meta=_weight(row, options.weight_field, where) | _known_issue(row, options.known_issue_field),
         )
+
+
+def _weight(row: Mapping[str, Any], field: str | None, where: str) -> dict[str, float]:
+    if field is None:
+        return {}
+    weight = row.get(field)
+    if not isinstance(weight, int | float) or isinstance(weight, bool) or not 0 < weight < math.inf:
+        raise UserError(f"{where}: field {field!r} must be a number above 0; got {weight!r}; fields: {', '.join(row)}")
+    return {"weight": weight}
+
+
+def _known_issue(row: Mapping[str, Any], field: str | None) -> dict[str, str]:
+    issue = row.get(field) if field else None
+    return {"known_issue": str(issue)} if issue else {}
 
 
 def _messages(row: Mapping[str, Any], field: str, where: str) -> list[Message]:
