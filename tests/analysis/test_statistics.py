@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest, multinomial
 
-from cgd.analysis.statistics import mcnemar_p, mean_interval, paired_interval, wilson_interval
+from cgd.analysis.statistics import mean_interval, paired_interval, wilson_interval
 
 shares = st.sampled_from([0.0, 1 / 3, 0.5, 2 / 3, 1.0])
 verdicts = st.sampled_from([0.0, 1.0])
@@ -182,23 +182,3 @@ def test_with_several_seeds_about_95_of_100_intervals_cover_the_difference(
         lower, upper = paired_interval(a.tolist(), b.tolist())
         covered += lower <= truth <= upper
     assert covered / 150 >= 0.94
-
-
-# ── McNemar ──
-
-
-def test_mcnemar_counts_only_the_discordant_items() -> None:
-    """Eight only a, two only b: 2 · (C(10,0) + C(10,1) + C(10,2)) / 2¹⁰ = 112 / 1024."""
-    a = [1.0] * 8 + [0.0] * 2 + [1.0] * 50
-    b = [0.0] * 8 + [1.0] * 2 + [1.0] * 50
-    assert mcnemar_p(a, b) == pytest.approx(112 / 1024)
-
-
-def test_mcnemar_of_arms_that_agree_everywhere_is_one() -> None:
-    assert mcnemar_p([1.0, 0.0], [1.0, 0.0]) == 1.0
-
-
-@given(pairs_of(verdicts))
-def test_mcnemar_does_not_mind_which_arm_comes_first(pairs: list[tuple[float, float]]) -> None:
-    a, b = split(pairs)
-    assert mcnemar_p(a, b) == pytest.approx(mcnemar_p(b, a))

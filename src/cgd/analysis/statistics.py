@@ -1,8 +1,8 @@
 """Intervals and tests for accuracies: pure numpy and scipy, all two-sided at 95%.
 
-An item is one prompt; its value is the mean of its 0/1 verdicts over training seeds. The items are the
-sample: an interval says how far the number would move with other prompts of the same kind, and nothing
-about other training seeds.
+An item is one prompt; its value is the mean of its 0/1 verdicts over samples and training seeds. The items
+are the sample: an interval says how far the number would move with other prompts of the same kind, and nothing
+about other training seeds. `cgd.analysis.seeds` speaks of those.
 
 Near 0, near 1 and where two arms hardly ever disagree, Wald and plain bootstrap intervals shrink to a
 point. The intervals here stay honest there: two pseudo-items at the ends of the range join the items
@@ -94,23 +94,29 @@ def paired_interval(a_per_item: Sequence[float], b_per_item: Sequence[float]) ->
         raise ValueError(f"paired values need the same items; got {len(a)} and {len(b)}")
     if _binary(a) and _binary(b):
         return _bonett_price(int(np.sum(a > b)), int(np.sum(a < b)), len(a))
-    return _bootstrap_mean(np.append(a - b, (1.0, -1.0)))
+    return percentile_interval(resampled_means(with_pseudo_items(a - b)))
 
 
-def mcnemar_p(a_per_item: Sequence[float], b_per_item: Sequence[float]) -> float:
-    """Exact two-sided p-value that 0/1 verdicts of two arms on the same items differ by chance alone.
+def with_pseudo_items(differences: FloatArray) -> FloatArray:
+    """The item differences of two arms, and one item that only either arm has right."""
+    return np.append(differences, (1.0, -1.0))
 
-    Under the null each discordant item (only one of the two is right) falls to either side with
-    probability ½: a binomial test on the discordant items; 1.0 where there are none. Source: McNemar,
-    Psychometrika 12 (1947), in its exact conditional form.
+
+def resampled_means(sample: FloatArray) -> FloatArray:
+    """Means of `RESAMPLES` bootstrap resamples of values, drawn with a fixed seed.
+
+    Item values repeat (k seeds give few distinct ones), so a resample of items is one multinomial draw over
+    the distinct values.
     """
-    a, b = _items(a_per_item), _items(b_per_item)
-    only_a, only_b = int(np.sum(a > b)), int(np.sum(a < b))
-    if only_a + only_b == 0:
-        return 1.0
-    from scipy.special import bdtr  # scipy.stats takes a second to import, which a finished run need not wait for
+    distinct, counts = np.unique(sample, return_counts=True)
+    draws = np.random.default_rng(SEED).multinomial(len(sample), counts / len(sample), size=RESAMPLES)
+    return np.asarray(draws @ distinct / len(sample))
 
-    return min(1.0, 2 * float(bdtr(min(only_a, only_b), only_a + only_b, 0.5)))
+
+def percentile_interval(draws: FloatArray) -> Interval:
+    """The range that leaves out as many of the lowest as of the highest draws, 2.5% each."""
+    lower, upper = np.quantile(draws, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return Interval(float(lower), float(upper))
 
 
 def _bonett_price(only_a: int, only_b: int, n: int) -> Interval:
@@ -118,19 +124,6 @@ def _bonett_price(only_a: int, only_b: int, n: int) -> Interval:
     centre = p - q
     half_width = _z() * math.sqrt((p + q - centre**2) / (n + 2))
     return Interval(max(centre - half_width, -1.0), min(centre + half_width, 1.0))
-
-
-def _bootstrap_mean(sample: FloatArray) -> Interval:
-    """Percentile bootstrap limits of a mean.
-
-    Item values repeat (k seeds give few distinct ones), so a resample of items is one multinomial draw over
-    the distinct values.
-    """
-    distinct, counts = np.unique(sample, return_counts=True)
-    draws = np.random.default_rng(SEED).multinomial(len(sample), counts / len(sample), size=RESAMPLES)
-    means = draws @ distinct / len(sample)
-    lower, upper = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Interval(float(lower), float(upper))
 
 
 def _z() -> float:

@@ -7,18 +7,19 @@ have a verdict in the arm, paired differences over the items that have one in bo
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import combinations
+from collections.abc import Sequence
 from sqlite3 import Row
-from statistics import fmean
 from typing import Any
 
 from cgd.analysis.generation import generation_counts, spend
-from cgd.analysis.statistics import mcnemar_p, mean_interval, paired_interval
+from cgd.analysis.significance import holm
+from cgd.analysis.tasks import summarise_task
+from cgd.analysis.words import task_words
 from cgd.store import Store
 
 _PREDICTIONS = """
-SELECT task, arm, seed, prompt_id, state, completion_tokens, strict, flexible, format FROM predictions
+SELECT task, arm, seed, prompt_id, known_issue, state, completion_tokens, strict, flexible, format, extracted
+FROM predictions
 """
 _LISTED = 10  # ids named in the summary; the store's table `drops` has them all
 
@@ -32,17 +33,19 @@ def summarise(store: Store, first_task: str, arms: Sequence[str]) -> dict[str, A
         arms: names of the arms in the order of the tables, `base` first.
 
     Returns:
-        `task`, `arms` and `paired` of the first task; the same for every task under `tasks`; `generation`
-        (rows of each generating stage), `spend`, `drops` and `training` (each checkpoint's account but its log).
+        `task`, `arms` and `paired` of the first task; the same and `words` for every task under `tasks`, as
+        docs/statistics.md explains; `generation` (rows of each generating stage), `spend`, `drops` and `training`
+        (each checkpoint's account but its log).
     """
     rows = store.query(_PREDICTIONS)
     labels = sorted({row["task"] for row in rows}, key=lambda label: (label != first_task, label))
-    tasks = {label: _summarise_task([row for row in rows if row["task"] == label], arms) for label in labels}
+    tasks = _summarise_tasks(rows, labels, arms)
     training = _training(store)
     headline = tasks.get(first_task, {"arms": {}, "paired": {}})
     return {
         "task": first_task if first_task in tasks else None,
-        **headline,
+        "arms": headline["arms"],
+        "paired": headline["paired"],
         "tasks": tasks,
         "generation": generation_counts(store),
         "spend": spend(store, training),
@@ -51,77 +54,15 @@ def summarise(store: Store, first_task: str, arms: Sequence[str]) -> dict[str, A
     }
 
 
-def _summarise_task(rows: Sequence[Row], arms: Sequence[str]) -> dict[str, Any]:
-    by_arm = {arm: [row for row in rows if row["arm"] == arm] for arm in arms}
-    present = {arm: predictions for arm, predictions in by_arm.items() if predictions}
-    pairs = combinations(present, 2)
-    return {
-        "arms": {arm: _summarise_arm(predictions) for arm, predictions in present.items()},
-        "paired": {f"{later}-{earlier}": _paired(present[later], present[earlier]) for earlier, later in pairs},
-    }
-
-
-def _summarise_arm(rows: Sequence[Row]) -> dict[str, Any]:
-    """Means over items of their means over seeds; counts are of predictions, over all seeds."""
-    strict = _verdicts(rows)
-    flexible = _item_means(rows, lambda row: row["flexible"])
-    return {
-        "strict_accuracy": _mean(strict.values()),
-        "flexible_accuracy": _mean(flexible.values()),
-        "ci95": _interval(strict),
-        "flexible_ci95": _interval(flexible),
-        "n": len(strict),
-        "seeds": _seeds(rows),
-        "format_rate": _mean(_item_means(rows, lambda row: row["format"]).values()),
-        "unscored": sum(not _failed(row) and row["strict"] is None for row in rows),
-        "failed": sum(_failed(row) for row in rows),
-        "truncated": sum(row["state"] == "truncated" for row in rows),
-        "mean_tokens": _mean(_item_means(rows, lambda row: row["completion_tokens"]).values()),
-    }
-
-
-def _paired(later: Sequence[Row], earlier: Sequence[Row]) -> dict[str, Any]:
-    a_items, b_items = _verdicts(later), _verdicts(earlier)
-    both = [item for item in a_items if item in b_items]
-    a, b = [a_items[item] for item in both], [b_items[item] for item in both]
-    single_seed = _seeds(later) == _seeds(earlier) == 1
-    return {
-        "difference": _mean([x - y for x, y in zip(a, b, strict=True)]),
-        "ci95": list(paired_interval(a, b)) if both else None,
-        "n": len(both),
-        "p_mcnemar": mcnemar_p(a, b) if both and single_seed else None,
-    }
-
-
-def _verdicts(rows: Sequence[Row]) -> dict[str, float]:
-    return _item_means(rows, lambda row: row["strict"])
-
-
-def _item_means(rows: Sequence[Row], value: Callable[[Row], float | None]) -> dict[str, float]:
-    """Mean of a value over seeds by prompt id, leaving out failed predictions and absent values."""
-    values: dict[str, list[float]] = {}
-    for row in rows:
-        number = None if _failed(row) else value(row)
-        if number is not None:
-            values.setdefault(row["prompt_id"], []).append(number)
-    return {item: fmean(numbers) for item, numbers in values.items()}
-
-
-def _failed(row: Row) -> bool:
-    return row["state"] in (None, "failed")
-
-
-def _seeds(rows: Sequence[Row]) -> int:
-    return len({row["seed"] for row in rows})
-
-
-def _mean(values: Iterable[float]) -> float | None:
-    numbers = list(values)
-    return fmean(numbers) if numbers else None
-
-
-def _interval(items: Mapping[str, float]) -> list[float] | None:
-    return list(mean_interval(list(items.values()))) if items else None
+def _summarise_tasks(rows: Sequence[Row], labels: Sequence[str], arms: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Every benchmark; the pairs of all of them are one family of comparisons, corrected together."""
+    tasks = {label: summarise_task([row for row in rows if row["task"] == label], arms) for label in labels}
+    pairs = [pair for numbers in tasks.values() for pair in numbers["paired"].values() if pair["n"]]
+    for pair, p in zip(pairs, holm([pair["p"] for pair in pairs]), strict=True):
+        pair["p_holm"] = p
+    for label, numbers in tasks.items():
+        numbers["words"] = task_words(label, numbers["arms"], numbers["paired"])
+    return tasks
 
 
 def _drops(store: Store) -> list[dict[str, Any]]:
