@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cgd.report.examples import BeforeAndAfter, TrainingRecord, before_and_after, training_records
+from cgd.report.measures import measure_tables
 from cgd.report.tables import (
     Table,
     accuracy_table,
@@ -49,6 +50,7 @@ class Content:
     title: str
     summary: list[str]
     accuracy: list[Table]
+    measures: list[Table]
     how_to_read: str
     data: list[Table]
     data_note: str
@@ -84,6 +86,7 @@ def gather(summary: Mapping[str, Any], manifest: Mapping[str, Any], store: Store
             *map(_warning, manifest.get("warnings", [])),
         ],
         accuracy=[table for label, numbers in summary["tasks"].items() for table in _task_tables(label, numbers)],
+        measures=measure_tables(summary),
         how_to_read=HOW_TO_READ,
         data=[table for table in tables if table.rows],
         data_note=_data_note(summary),

@@ -60,6 +60,7 @@ def _blocks(content: Content) -> Iterable[str]:
         yield "## Results"
         yield from map(_table, content.accuracy)
         yield _sentence(content.how_to_read)
+    yield from _section("Beside accuracy", content.measures)
     yield from _section("Data", content.data, content.data_note)
     yield from _section("Training", content.training)
     if content.records:

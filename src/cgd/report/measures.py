@@ -19,6 +19,16 @@ _RATES = {
 _FIELDS = {"prompt": "Prompts", "critique": "Critiques", "refinement": "Refinements"}
 
 
+def measure_tables(summary: Mapping[str, Any]) -> list[Table]:
+    """All tables of this module that have rows."""
+    contamination = contamination_table(summary.get("contamination", {}))
+    return [
+        *refinement_tables(summary.get("self_refine", {})),
+        *drift_tables(summary.get("drift", {})),
+        *([contamination] if contamination.rows else []),
+    ]
+
+
 def drift_tables(drift: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[Table]:
     """For each task one row an arm and part: how its replies differ from the base student's to the same prompts."""
     tables = []

@@ -19,7 +19,7 @@ from cgd.scoring.tree import Tree, merge, packs
 
 # About 512 tokens fill a CPU's matrix products, and their mask stays cheap; a GPU wants more.
 CPU_TOKENS, GPU_TOKENS = 512, 4096
-_LOGITS_AT_ONCE = 2**24  # numbers: 64 MiB in float32, whatever the vocabulary and the lengths
+_LOGITS_AT_ONCE = 2**22  # numbers: 16 MiB in float32, whatever the vocabulary and the lengths
 
 
 class Scored(NamedTuple):
