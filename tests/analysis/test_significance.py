@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom, binomtest
 
-from cgd.analysis.significance import holm, mcnemar_p, minimum_detectable_difference
+from cgd.analysis.significance import detectable_with, holm, mcnemar_p, minimum_detectable_difference
 
 verdict_pairs = st.lists(st.tuples(*[st.sampled_from([0.0, 1.0])] * 2), min_size=1, max_size=40)
 p_values = st.lists(st.floats(0, 1), max_size=12)
@@ -92,3 +92,9 @@ def test_the_exact_test_finds_the_detectable_difference_about_80_times_in_100(n:
         p = 2 * binom.cdf(np.minimum(splits, discordant - splits), discordant, 0.5)
         power += binom.pmf(discordant, n, q) * float(binom.pmf(splits, discordant, share)[p <= 0.05].sum())
     assert 0.77 <= power <= 0.83
+
+
+def test_an_interval_finds_differences_of_1_43_times_half_its_width() -> None:
+    """(1.9600 + .8416) / 1.9600 = 1.4294: of ± .07, .1001; never more than 1."""
+    assert detectable_with((-0.02, 0.12)) == pytest.approx(0.1001, abs=1e-4)
+    assert detectable_with((-1.0, 1.0)) == 1.0

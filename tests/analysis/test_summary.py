@@ -106,6 +106,23 @@ def test_every_arm_is_compared_with_each_earlier_one(store: Store, prompts: list
     assert list(summary["paired"]) == ["sft-base", "cgd-base", "cgd-sft"]
 
 
+def test_the_pairs_of_all_tasks_are_one_family_of_comparisons(store: Store, prompts: list[Prompt]) -> None:
+    """Words: 8 items all fixed, p = 2 / 2⁸ = .0078, twice that. Sums: nothing fixed, p = 1. Letters: no items."""
+    items = make_prompts([str(index) for index in range(8)])
+    add_predictions(store, "words", "base", items, [WRONG] * 8)
+    add_predictions(store, "words", "cgd", items, [RIGHT] * 8)
+    add_predictions(store, "sums", "base", prompts, [RIGHT] * 4)
+    add_predictions(store, "sums", "cgd", prompts, [RIGHT] * 4)
+    add_predictions(store, "letters", "base", prompts, [RIGHT] * 4)
+    add_predictions(store, "letters", "cgd", prompts, [FAILED] * 4)
+    tasks = summarise(store, "sums", ["base", "cgd"])["tasks"]
+    pairs = {label: numbers["paired"]["cgd-base"] for label, numbers in tasks.items()}
+    assert {label: pair["p"] for label, pair in pairs.items()} == {"sums": 1.0, "letters": None, "words": 2 / 2**8}
+    assert {label: pair["p_holm"] for label, pair in pairs.items()} == {"sums": 1.0, "letters": None, "words": 4 / 2**8}
+    assert tasks["words"]["words"][0].startswith("cgd is above base by 100.0 points")
+    assert tasks["letters"]["words"] == ["cgd and base have no prompt on which both have a verdict."]
+
+
 def test_a_run_without_evaluation_has_an_empty_account(store: Store) -> None:
     assert summarise(store, "", ["base", "cgd"]) == {
         **{"task": None, "arms": {}, "paired": {}, "tasks": {}},

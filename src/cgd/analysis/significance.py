@@ -56,8 +56,22 @@ def minimum_detectable_difference(n: int, discordance: float = INDEPENDENT) -> f
 
     Args:
         n: items with a verdict in both arms, more than zero.
-        discordance: q, the share of items that exactly one arm has right; for item values in [0, 1] the mean
-            of (a − b)². The default, ½, is what unrelated arms of any one accuracy don't exceed.
+        discordance: q, the share of items that exactly one arm has right. The default, ½, is what unrelated arms
+            of any one accuracy don't exceed.
     """
-    z = NormalDist().inv_cdf(1 - ALPHA / 2) + NormalDist().inv_cdf(POWER)
+    z = _z(1 - ALPHA / 2) + _z(POWER)
     return min(1.0, max(z * math.sqrt(discordance / n), z**2 / n))
+
+
+def detectable_with(interval: tuple[float, float]) -> float:
+    """The least true difference found with 80% chance by a 95% interval as wide as this one, at most 1.
+
+    Half the width is z_α/2 standard errors, z_α/2 + z_β of which are needed: 1.43 half widths. It holds for
+    whatever the interval takes into account, training seeds too.
+    """
+    lower, upper = interval
+    return min(1.0, (upper - lower) / 2 * (1 + _z(POWER) / _z(1 - ALPHA / 2)))
+
+
+def _z(probability: float) -> float:
+    return NormalDist().inv_cdf(probability)

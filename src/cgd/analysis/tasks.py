@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import combinations
+from operator import ne
 from sqlite3 import Row
 from statistics import fmean, stdev
 from typing import Any
@@ -19,7 +20,7 @@ import numpy as np
 from cgd.analysis.calibration import calibration
 from cgd.analysis.samples import Sample, agreement, ks, majority_at_k, normalised, pass_at_k
 from cgd.analysis.seeds import compare_over_seeds, seeds_interval
-from cgd.analysis.significance import mcnemar_p, minimum_detectable_difference
+from cgd.analysis.significance import detectable_with, mcnemar_p, minimum_detectable_difference
 from cgd.analysis.statistics import FloatArray, mean_interval, paired_interval
 
 Cells = dict[str, dict[int, float]]
@@ -123,21 +124,16 @@ def _paired(later: Sequence[Row], earlier: Sequence[Row]) -> dict[str, Any]:
     if not both:
         return {"n": 0, **dict.fromkeys(("difference", "ci95", "p", "p_mcnemar", "p_holm", "mdd"))}
     a, b = ([fmean(cells[item].values()) for item in both] for cells in (a_cells, b_cells))
-    differences = [x - y for x, y in zip(a, b, strict=True)]
+    difference = fmean(a) - fmean(b)
     if all(_samples(rows) == len({row["seed"] for row in rows}) == 1 for rows in (later, earlier)):
         interval, p = paired_interval(a, b), mcnemar_p(a, b)
-        p_mcnemar = p
+        p_mcnemar, mdd = p, minimum_detectable_difference(len(both), fmean(map(ne, a, b)))
     else:
         interval, p = compare_over_seeds(_matrix(a_cells, both), _matrix(b_cells, both))
-        p_mcnemar = None
+        p_mcnemar, mdd = None, detectable_with(interval)
     return {
-        "n": len(both),
-        "difference": fmean(differences),
-        "ci95": list(interval),
-        "p": p,
-        "p_mcnemar": p_mcnemar,
-        "p_holm": None,
-        "mdd": minimum_detectable_difference(len(both), fmean(difference**2 for difference in differences)),
+        **{"n": len(both), "difference": difference, "ci95": list(interval)},
+        **{"p": p, "p_mcnemar": p_mcnemar, "p_holm": None, "mdd": mdd},
     }
 
 
