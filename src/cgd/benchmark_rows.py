@@ -26,7 +26,7 @@ LETTERS = "ABCDEFGHIJ"
 TEST_ONLY: Mapping[Split, str] = {"test": "test"}
 
 _ID_FIELDS = ("id", "unique_id", "question_id", "key")
-_WHOLE = re.compile(r"\s*0*(\d+)(?:\.0*)?\s*")
+_WHOLE = re.compile(r"(-?)0*(\d+)(?:\.0*)?")
 
 
 class BenchmarkOptions(Section):
@@ -180,8 +180,8 @@ def whole_number(row: Row, text: str) -> str:
     """
     whole = _WHOLE.fullmatch(text)
     if whole is None:
-        raise UserError(f"{row.where}: the answer must be a whole number, 0 or more; got {text!r}")
-    return whole[1]
+        raise UserError(f"{row.where}: the answer must be a whole number; got {text!r}")
+    return whole[1] + whole[2]
 
 
 def fingerprint(question: str) -> str:

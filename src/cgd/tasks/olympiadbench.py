@@ -18,7 +18,7 @@ from cgd.errors import UserError
 from cgd.records import GradingRule, Prompt
 
 _HUB = Hub("Hothan/OlympiadBench", {"test": "train"}, "OE_TO_maths_en_COMP")
-_RELAY = re.compile(r"T\s*N\s*Y\s*W\s*R|numbers? you (?:will )?receive", re.IGNORECASE)
+_RELAY = re.compile(r"T\s*=\s*T\s*N\s*Y\s*W\s*R|numbers? you (?:will )?receive", re.IGNORECASE)
 _KNOWN_ISSUES = {
     "c62e66d2": "the gold is a sentence, no expression",
     "a1ca5d79": "the published gold has a dollar sign too many",
@@ -52,7 +52,7 @@ def _prompt(row: Row) -> Prompt:
         + (f" The answer is in {unit}; leave the unit out." if unit else ""),
         answer,
         "\n".join(solution) if isinstance(solution, list) else solution,
-        {"subject": row.text("subject", "subfield"), "several_answers": several}
+        {"subject": row.text("subfield", "subject"), "several_answers": several}
         | row.given("answer_type", "unit")
         | _tolerance(row, answer)
         | relay
