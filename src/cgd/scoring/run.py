@@ -55,7 +55,10 @@ def score_records(
         except LossyTarget:
             left_out.append(record.id)
     rows = {
-        record_id: [_Row(_key(model, scored), record_id, question, scored) for question, scored in mine.items()]
+        record_id: [
+            _Row(_key(model, record_id, question, scored), record_id, question, scored)
+            for question, scored in mine.items()
+        ]
         for record_id, mine in asked.items()
     }
     known = {row["key"] for row in store.query("SELECT key FROM scores WHERE model = ?", (model,))}
@@ -76,8 +79,8 @@ def _score(folder: Path, missing: Sequence[Sequence[_Row]]) -> Iterator[tuple[Se
     yield from zip(missing, scorer.score([[row.scored for row in group] for group in missing]), strict=True)
 
 
-def _key(model: str, scored: Scored) -> str:
-    return content_hash([model, "float32", scored.context_ids, scored.target_ids])
+def _key(model: str, record_id: str, question: Question, scored: Scored) -> str:
+    return content_hash([model, "float32", record_id, *question, scored.context_ids, scored.target_ids])
 
 
 def _stored(row: _Row, model: str, scores: Scores) -> tuple[Any, ...]:
