@@ -37,6 +37,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "[training]": config.TrainingConfig,
     "[evaluation]": config.EvaluationConfig,
     "[[evaluation.tasks]]": config.EvaluationTaskConfig,
+    "[[evaluation.harness]]": config.HarnessTaskConfig,
     "[evaluation.self_refine]": config.SelfRefineConfig,
     "[report]": config.ReportConfig,
 }

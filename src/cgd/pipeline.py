@@ -33,7 +33,8 @@ from cgd.resolve import Resolved, checkpoint_backend, model_names, resolve
 from cgd.rounds import train_later_rounds
 from cgd.runfolder import RunFolder, open_run, read_json
 from cgd.selection import select_checkpoints
-from cgd.students import BASE, evaluate_students, students_of
+from cgd.standard import run_standard
+from cgd.students import BASE, Student, evaluate_students, students_of
 from cgd.training.arms import Rows, train_arms
 
 Until = Literal[GeneratedStage, "training"]
@@ -92,8 +93,7 @@ def run(
         selected = select_checkpoints(folder, recipe, prompts.held_out, task)
         students = students_of(folder, recipe, selected.places)
         made += selected.made + evaluate_students(folder, recipe, prompts, students, resolved.teacher)
-        arms = list(dict.fromkeys(student.arm for student in students))
-        return RunResult(folder.path, made, _finish(folder, recipe, prompts, arms, made))
+        return _finish(folder, recipe, prompts, students, made)
 
 
 def evaluate(recipe: Recipe, runs: Path, *, accept_changes: bool = False, command: Sequence[str] = ()) -> RunResult:
@@ -111,8 +111,9 @@ def evaluate(recipe: Recipe, runs: Path, *, accept_changes: bool = False, comman
         folder.manifest["models"] = model_names(recipe, resolved)
         folder.save_manifest()
         folder.store.add_prompts([prompt for test in tests.values() for prompt in test])
-        made = evaluate_students(folder, recipe, prompts, students_of(folder, recipe, {}), resolved.teacher)
-        return RunResult(folder.path, made, _finish(folder, recipe, prompts, [BASE], made))
+        students = students_of(folder, recipe, {})
+        made = evaluate_students(folder, recipe, prompts, students, resolved.teacher)
+        return _finish(folder, recipe, prompts, students, made)
 
 
 def _ended_early(folder: RunFolder, made: int) -> RunResult:
@@ -174,26 +175,30 @@ def _note_where_drafts_come_from(folder: RunFolder, identity: Mapping[str, Any],
 
 
 def _finish(
-    folder: RunFolder, recipe: Recipe, prompts: ChosenPrompts, arms: Sequence[str], made: int
-) -> dict[str, Any]:
-    """Write summary and report, unless they stand and nothing was made."""
+    folder: RunFolder, recipe: Recipe, prompts: ChosenPrompts, students: Sequence[Student], made: int
+) -> RunResult:
+    """Run the standard benchmarks, and write summary and report, unless they stand and nothing was made."""
+    standard = run_standard(folder, recipe, students)
+    made += standard.made
     first_task = next((task.label for task in recipe.evaluation.tasks), "")
-    counted = summarise(folder.store, first_task, [BASE, *(arm.name for arm in recipe.arms)])
+    counted = {
+        **summarise(folder.store, first_task, [BASE, *(arm.name for arm in recipe.arms)]),
+        "harness": standard.account,
+    }
     saved = read_json(folder.path / "summary.json") or {}
-    as_saved = json.loads(json.dumps(counted))
-    unchanged = not made and all(saved.get(key) == value for key, value in as_saved.items())
+    unchanged = not made and all(saved.get(key) == value for key, value in json.loads(json.dumps(counted)).items())
     if unchanged and (folder.path / "report" / "index.html").is_file():
-        return saved
+        return RunResult(folder.path, made, saved)
     summary = {
         **counted,
         "self_refine": refinement_summary(folder.store),
-        "drift": drift(folder.store, arms, list(prompts.tasks)),
+        "drift": drift(folder.store, list(dict.fromkeys(student.arm for student in students)), list(prompts.tasks)),
         "contamination": contamination(folder.store, prompts.training),
     }
     folder.save_manifest()
     folder.write_json("summary.json", summary)
     write_report(folder, recipe, summary)
-    return summary
+    return RunResult(folder.path, made, summary)
 
 
 def write_report(folder: RunFolder, recipe: Recipe, summary: Mapping[str, Any]) -> None:

@@ -71,7 +71,8 @@ def test_the_teacher_can_be_the_critic(recipe_file: Path, runs: Path) -> None:
     assert stages(result.folder)["critique"] == 8 + 18
     assert stages(result.folder)["self_refinement"] == 18 and "self_critique" not in stages(result.folder)
     critics = query(
-        result.folder, "SELECT DISTINCT c.backend FROM self_refinements AS s JOIN replies AS c ON c.key = s.upstream_key"
+        result.folder,
+        "SELECT DISTINCT c.backend FROM self_refinements AS s JOIN replies AS c ON c.key = s.upstream_key",
     )
     assert [json.loads(critic)["backend"] for (critic,) in critics] == ["tutor"]
 

@@ -2,7 +2,13 @@
 
 from cgd.config.base import Decoding, Name, PositiveInt, Sampling, Section
 from cgd.config.dataset import DatasetConfig
-from cgd.config.evaluation import EvaluationConfig, EvaluationTaskConfig, ReportConfig, SelfRefineConfig
+from cgd.config.evaluation import (
+    EvaluationConfig,
+    EvaluationTaskConfig,
+    HarnessTaskConfig,
+    ReportConfig,
+    SelfRefineConfig,
+)
 from cgd.config.generation import (
     BackendConfig,
     BudgetConfig,
@@ -31,6 +37,7 @@ __all__ = [
     "EvaluationConfig",
     "EvaluationTaskConfig",
     "GeneratedConfig",
+    "HarnessTaskConfig",
     "Name",
     "PositiveInt",
     "Price",

@@ -54,6 +54,21 @@ class SelfRefineConfig(Section):
     """Who writes the critiques."""
 
 
+class HarnessTaskConfig(Section):
+    """A task of lm-evaluation-harness, run on the base student and every selected checkpoint (extra `eval`)."""
+
+    name: str
+    """Task or group as the harness names it: `ifeval`, `mmlu_pro`, ..."""
+    data: str | None = None
+    """JSONL in place of the hub's rows (`ifeval`, `mmlu_pro` and its subjects); `$NAME` is an environment variable."""
+    num_fewshot: int | None = Field(None, ge=0)
+    """Examples before each question; the task's own number where absent."""
+    max_tokens: PositiveInt | None = None
+    """Most new tokens of an answer; the task's own number where absent."""
+    limit: PositiveInt | None = None
+    """The first so many questions (of a group: of each of its tasks); all where absent."""
+
+
 class EvaluationConfig(Decoding):
     """Evaluation of the base student and every arm, given x alone."""
 
@@ -69,10 +84,13 @@ class EvaluationConfig(Decoding):
     """Evaluate the selected checkpoint of each training, or also those kept along the way, for curves of drift."""
     self_refine: SelfRefineConfig | None = None
     """Also let every student refine its own answers."""
+    harness: tuple[HarnessTaskConfig, ...] = ()
+    """Standard benchmarks that lm-evaluation-harness runs."""
 
     @model_validator(mode="after")
     def _tasks_can_be_answered(self) -> EvaluationConfig:
         require_distinct("evaluation task names", [task.label for task in self.tasks])
+        require_distinct("evaluation.harness names", [task.name for task in self.harness])
         for label in (None, *(task.label for task in self.tasks)):
             sampling, samples = self.answers(label)
             if samples > 1 and sampling.temperature == 0:

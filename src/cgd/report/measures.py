@@ -26,6 +26,7 @@ def measure_tables(summary: Mapping[str, Any]) -> list[Table]:
         *refinement_tables(summary.get("self_refine", {})),
         *drift_tables(summary.get("drift", {})),
         *([contamination] if contamination.rows else []),
+        *harness_tables(summary.get("harness", {})),
     ]
 
 
@@ -101,6 +102,24 @@ def contamination_table(contamination: Mapping[str, Mapping[str, Mapping[str, An
         *("By half or more", "Word for word", "First ones"),
     )
     return Table("Overlap of the training data with the benchmarks", heads, "llrrrrl", rows)
+
+
+def harness_tables(harness: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[Table]:
+    """For each task of lm-evaluation-harness one row a student and metric, as the harness computed them."""
+    tables = []
+    for task, students in harness.items():
+        rows = [row for student, result in students.items() for row in _harness_rows(student, result)]
+        heads = ("Student", "Metric, filter", "Value", "Standard error", "Questions")
+        tables.append(Table(f"{task} by lm-evaluation-harness", heads, "llrrr", rows))
+    return tables
+
+
+def _harness_rows(student: str, result: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    if result["error"]:
+        yield (student, f"failed: {result['error']}", NOTHING, NOTHING, NOTHING)
+    for metric, score in result["scores"].items():
+        error = NOTHING if score["stderr"] is None else f"{score['stderr']:.4f}"
+        yield (student, metric, f"{score['value']:.4f}", error, str(result["n"]))
 
 
 def _number(value: float, form: str) -> str:
