@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,6 +55,6 @@ def _run(task: HarnessTaskConfig, checkpoint: Path, out: Path) -> HarnessResult:
     return evaluate_checkpoint(checkpoint, [asked], out, task.limit)[task.name]
 
 
-def _as_json(result: HarnessResult) -> Mapping[str, Any]:
+def _as_json(result: HarnessResult) -> dict[str, Any]:
     scores = {name: {"value": score.value, "stderr": score.stderr} for name, score in result.scores.items()}
     return {"n": result.n, "scores": scores, "error": result.error}

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+from cgd.report.accuracy import task_tables
 from cgd.report.examples import BeforeAndAfter, TrainingRecord, before_and_after, training_records
 from cgd.report.measures import measure_tables
 from cgd.report.tables import (
     Table,
-    accuracy_table,
     distinguishable,
     drops_table,
     generation_table,
-    paired_table,
     percent,
     percent_range,
     points,
@@ -35,12 +34,20 @@ HOW_TO_READ = (
     "Strict accuracy counts an answer given in the format that the prompt asks for, flexible accuracy any answer "
     "that can be recovered. Both are over prompts with a verdict: unscored and failed predictions are counted "
     "beside them and are not taken for wrong; an answer cut off at max_tokens is graded as it stands. "
-    "Intervals are 95% intervals over prompts, for the mean over seeds; "
-    "they do not say how much another training seed would change the numbers."
+    "Intervals are 95% intervals over prompts, for the mean over seeds; differences between arms of several "
+    "seeds also count what another seed would change. Holm's correction is over all pairs and benchmarks of this run, "
+    "and a detectable difference is one that would be found four times out of five."
 )
 
 NOTHING_LEFT_OUT = "No record was left out of training."
 _FACT_GROUPS = {"versions": "package", "models": "model", "prompt_hashes": "prompt file (SHA-256)"}
+
+
+class Results(NamedTuple):
+    """One benchmark's tables, and sentences that say what they show."""
+
+    tables: list[Table]
+    words: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +56,7 @@ class Content:
 
     title: str
     summary: list[str]
-    accuracy: list[Table]
+    results: list[Results]
     measures: list[Table]
     how_to_read: str
     data: list[Table]
@@ -85,7 +92,10 @@ def gather(summary: Mapping[str, Any], manifest: Mapping[str, Any], store: Store
             teacher_sentence(manifest["recipe"]),
             *map(_warning, manifest.get("warnings", [])),
         ],
-        accuracy=[table for label, numbers in summary["tasks"].items() for table in _task_tables(label, numbers)],
+        results=[
+            Results(task_tables(label, numbers), numbers.get("words", ()))
+            for label, numbers in summary["tasks"].items()
+        ],
         measures=measure_tables(summary),
         how_to_read=HOW_TO_READ,
         data=[table for table in tables if table.rows],
@@ -214,11 +224,6 @@ def _left_out(arms: Mapping[str, Any]) -> list[str]:
     if not unscored and not failed:
         return []
     return [f"Left out of all accuracies: {unscored} unscored and {failed} failed predictions, over all arms."]
-
-
-def _task_tables(label: str, numbers: Mapping[str, Any]) -> list[Table]:
-    tables = [accuracy_table(label, numbers["arms"]), paired_table(label, numbers["arms"], numbers["paired"])]
-    return [table for table in tables if table.rows]
 
 
 def _facts_table(manifest: Mapping[str, Any]) -> Table:

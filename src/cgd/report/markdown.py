@@ -56,9 +56,11 @@ def escape(text: str) -> str:
 def _blocks(content: Content) -> Iterable[str]:
     yield f"# {escape(content.title)}"
     yield " ".join(_sentence(sentence) for sentence in content.summary)
-    if content.accuracy:
+    if content.results:
         yield "## Results"
-        yield from map(_table, content.accuracy)
+        for tables, words in content.results:
+            yield from map(_table, tables)
+            yield from ([" ".join(map(escape, words))] if words else [])
         yield _sentence(content.how_to_read)
     yield from _section("Beside accuracy", content.measures)
     yield from _section("Data", content.data, content.data_note)
