@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from cgd import grading
 from cgd.grading import GRADER, GradingItem, grade_many
 from cgd.grading_answers import LONGEST_ANSWER, normalise_math, plain_number
-from cgd.grading_pool import compare_many
+from cgd.grading_pool import Comparison, compare_many
 from cgd.records import Grade, GradingRule
 
 LINE = GradingRule("math", "answer_line")
@@ -292,6 +292,6 @@ def test_every_gold_equals_itself(name: str, sample: int, rule: GradingRule) -> 
 
 def test_math_verify_accepts_golds_against_themselves_and_not_against_others() -> None:
     golds = [gold for gold in map(normalise_math, rows("math500", 150)) if plain_number(gold) is None]
-    assert set(compare_many([(gold, gold) for gold in golds], workers=2, limit_s=5.0)) == {"equal"}
-    others = [(answer, gold) for answer, gold in zip(golds, golds[1:], strict=False) if answer != gold]
+    assert set(compare_many([Comparison(gold, gold) for gold in golds], workers=2, limit_s=5.0)) == {"equal"}
+    others = [Comparison(answer, gold) for answer, gold in zip(golds, golds[1:], strict=False) if answer != gold]
     assert "equal" not in compare_many(others, workers=2, limit_s=5.0)

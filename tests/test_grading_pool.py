@@ -9,7 +9,7 @@ import pytest
 
 from cgd import grading_pool
 from cgd.grading import GradingItem, grade_many
-from cgd.grading_pool import compare_many
+from cgd.grading_pool import Comparison, compare_many
 from cgd.records import Grade, GradingRule
 
 LINE = GradingRule("math", "answer_line")
@@ -18,7 +18,7 @@ DOUBLE = r"""
 import json, os, signal, sys, time
 os.write(1, b"ready\n")
 for line in sys.stdin:
-    answer, gold = json.loads(line)
+    answer, gold, _ = json.loads(line)
     if answer == "exit":
         os._exit(7)
     if answer == "segfault":
@@ -32,14 +32,14 @@ for line in sys.stdin:
 def test_a_worker_that_dies_costs_only_its_own_item(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(grading_pool, "COMMAND", (sys.executable, "-c", DOUBLE))
     pairs = [("1", "1"), ("exit", ""), ("2", "2"), ("segfault", ""), ("3", "4"), ("5", "5")]
-    verdicts = compare_many(pairs, workers=1, limit_s=5.0)
+    verdicts = compare_many([Comparison(*pair) for pair in pairs], workers=1, limit_s=5.0)
     assert verdicts == ["equal", "error:exit7", "equal", "error:SIGSEGV", "different", "equal"]
 
 
 def test_a_worker_that_hangs_without_computing_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(grading_pool, "COMMAND", (sys.executable, "-c", DOUBLE))
     monkeypatch.setattr(grading_pool, "BACKSTOP_S", 1.5)
-    assert compare_many([("sleep", ""), ("1", "1")], workers=1, limit_s=0.5) == ["timeout", "equal"]
+    assert compare_many([Comparison("sleep", ""), Comparison("1", "1")], workers=1, limit_s=0.5) == ["timeout", "equal"]
 
 
 def test_a_dead_worker_leaves_its_item_unscored(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,7 +52,7 @@ def test_a_dead_worker_leaves_its_item_unscored(monkeypatch: pytest.MonkeyPatch)
 def test_a_worker_that_cannot_start_is_an_error_not_a_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(grading_pool, "COMMAND", (sys.executable, "-c", "raise SystemExit(3)"))
     with pytest.raises(RuntimeError, match="can't start: exit status 3"):
-        compare_many([("x", "y")], workers=1, limit_s=1.0)
+        compare_many([Comparison("x", "y")], workers=1, limit_s=1.0)
 
 
 def test_grading_works_off_the_main_thread() -> None:

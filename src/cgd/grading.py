@@ -13,21 +13,23 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from cgd.grading_answers import (
     LONGEST_ANSWER,
-    any_answer,
+    LONGEST_PREDICTION,
     asked_answer,
     normalise_math,
     normalise_text,
     own_words,
     plain_number,
+    tidy,
 )
-from cgd.grading_pool import compare_many
-from cgd.records import Grade, GradingRule
+from cgd.grading_kinds import answer_of, choice, same_list, truth, within
+from cgd.grading_pool import Comparison, compare_many
+from cgd.records import AnswerKind, Grade, GradingRule
 
-GRADER = f"math-verify/{version('math-verify')} cgd/1"
+GRADER = f"math-verify/{version('math-verify')} cgd/2"
 """Names the rules a grade was made by; raise our own number with every change that can change a verdict."""
 
 Reason = str
@@ -55,7 +57,8 @@ NO_PREDICTION = Grade(strict=None, flexible=None, format=False, extracted=None, 
 class _Question(NamedTuple):
     answer: str
     gold: str
-    kind: Literal["math", "text"]
+    kind: AnswerKind
+    tolerance: float
 
 
 class _Reading(NamedTuple):
@@ -72,6 +75,9 @@ def grade_many(items: Sequence[GradingItem], *, workers: int = 2, limit_s: float
         items: predictions, golds and rules.
         workers: most processes that run math-verify at a time.
         limit_s: CPU seconds for one comparison by math-verify.
+
+    Raises:
+        UserError: instructions are to be checked (IFEval), and lm-evaluation-harness is not installed.
     """
     readings = [_read(item) for item in items]
     reasons: dict[_Question | None, Reason] = {None: "no_answer"}
@@ -82,22 +88,44 @@ def grade_many(items: Sequence[GradingItem], *, workers: int = 2, limit_s: float
             hard.append(question)
         else:
             reasons[question] = reason
-    pairs = [(normalise_math(question.answer), normalise_math(question.gold)) for question in hard]
-    reasons.update(zip(hard, compare_many(pairs, workers, limit_s), strict=True))
-    return [
-        NO_PREDICTION if item.prediction is None else _grade(reading, reasons)
-        for item, reading in zip(items, readings, strict=True)
+    comparisons = [
+        Comparison(normalise_math(question.answer), normalise_math(question.gold), question.tolerance)
+        for question in hard
     ]
+    reasons.update(zip(hard, compare_many(comparisons, workers, limit_s), strict=True))
+    return [_verdicts(item, reading, reasons) for item, reading in zip(items, readings, strict=True)]
+
+
+def _verdicts(item: GradingItem, reading: _Reading, reasons: Mapping[_Question | None, Reason]) -> Grade:
+    if item.prediction is None:
+        return NO_PREDICTION
+    if item.rule.kind == "instructions":
+        return _instructed(item.prediction, item.gold)
+    return _grade(reading, reasons)
+
+
+def _instructed(prediction: str, instructions: str) -> Grade:
+    """IFEval's strict and loose verdicts; there is no answer, and the format is what is asked."""
+    from cgd.grading_instructions import follow  # its checkers are an extra
+
+    followed = follow(prediction, instructions)
+    if followed is None:
+        return Grade(strict=None, flexible=None, format=False, extracted=None, reason="error:checkers")
+    strict, loose = followed
+    return Grade(strict, loose, format=strict, extracted=None, reason="equal" if strict else "different")
 
 
 def _read(item: GradingItem) -> _Reading:
-    kind, answer_format = item.rule
-    text = own_words(item.prediction or "")
+    kind, answer_format, tolerance = item.rule
+    if kind == "instructions":
+        return _Reading(None, None)
+    text = own_words((item.prediction or "")[-LONGEST_PREDICTION:])
     asked = asked_answer(text, answer_format)
-    found = any_answer(text, kind) or asked
+    # A text that is one word is that answer, and no other one is in it: 15x is not 15.
+    found = asked if asked and asked == tidy(text) and asked.isalnum() else answer_of(text, kind) or asked
     return _Reading(
-        strict=_Question(asked, item.gold, kind) if asked else None,
-        flexible=_Question(found, item.gold, kind) if found else None,
+        strict=_Question(asked, item.gold, kind, tolerance) if asked else None,
+        flexible=_Question(found, item.gold, kind, tolerance) if found else None,
     )
 
 
@@ -126,8 +154,12 @@ def _quick_reason(question: _Question) -> Reason | None:
     """The reason where it needs no math-verify, else None."""
     if len(question.answer) > LONGEST_ANSWER:
         return "too_long"
-    if question.kind == "text":
-        return _said(_same_text(question.answer, question.gold))
+    if question.kind not in ("math", "tolerance"):
+        return _by_kind(question)
+    if question.tolerance:
+        near = within(question.answer, question.gold, question.tolerance)
+        if near is not None:
+            return _said(near)
     answer, gold = normalise_math(question.answer), normalise_math(question.gold)
     if answer == gold:
         return "equal"
@@ -142,6 +174,18 @@ def _quick_reason(question: _Question) -> Reason | None:
     elif _WORDS.fullmatch(gold) or _WRAPPED_WORDS.fullmatch(gold):
         return _said(_same_text(answer, gold))
     return _same_notation(answer, gold)
+
+
+def _by_kind(question: _Question) -> Reason | None:
+    answer, gold = question.answer, question.gold
+    if question.kind == "choice":
+        return _said(choice(answer) is not None and choice(answer) == choice(gold))
+    if question.kind == "boolean":
+        return _said(truth(answer) is not None and truth(answer) == truth(gold))
+    if question.kind == "list":
+        equal = same_list(answer, gold)
+        return None if equal is None else _said(equal)
+    return _said(_same_text(answer, gold))
 
 
 def _said(equal: bool) -> Reason:

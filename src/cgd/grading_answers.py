@@ -11,11 +11,16 @@ import unicodedata
 from fractions import Fraction
 from typing import Literal, NamedTuple
 
+from cgd.records import AnswerFormat
+
 LONGEST_ANSWER = 1000
 """Characters of an answer that can still be compared (the longest gold of seven maths benchmarks has 210)."""
+LONGEST_PREDICTION = 200_000
+"""Characters at the end of a prediction that are read at all."""
 TAIL = 5000
 """Characters at the end of a prediction in which an unmarked answer is looked for."""
 
+_BARE_WORDS = 3
 _QUOTED_LINE = re.compile(r"^[ \t]*>.*$", re.MULTILINE)
 _ANSWER_LINE = re.compile(r"\**answer\**\s*:(.+)", re.IGNORECASE)
 _STATEMENT = re.compile(
@@ -39,6 +44,7 @@ _SOME_NUMBER = re.compile(
 _WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}")
 
 _WRAPPED = re.compile(r"\\(?:text|textbf|textit|textrm|mbox|mathrm|mathbf|operatorname)\s*\{([^{}]*)\}")
+_LEADING_WORDS = re.compile(r"^\\(?:text|textbf|mbox|mathrm)\s*\{[^{}\d]*\}\s*(?=[-\d.$])")
 _DELIMITER = re.compile(r"\\?\$|(?<!\\)\\[()\[\]]|[€£¥₹]|\\displaystyle\b")
 _GAP_IN_NUMBER = re.compile(r"(?<=\d)\s*(?:\\[,!]|~)\s*(?=\d)")
 _SPACE = re.compile(r"(?<!\\)\\[,;: ]|~|\s+")
@@ -64,7 +70,7 @@ _UNICODE = str.maketrans(
 )
 
 _NUMBER = re.compile(
-    r"([-+]?)\s*(\d{1,3}(?:[, ]\d{3})+(?!\d)|\d{0,300})(\.\d{0,300})?(?: \\times 10\^\{([-+]?\d+)\})?"
+    r"([-+]?)\s*(\d{1,3}(?:[, ]\d{3})+(?!\d)|\d{0,300})(\.\d{0,300})?(?: \\times 10\^\{([-+]?\d{1,4})\})?"
     r"(?:\s*\^\s*\{?\s*\\circ\s*\}?)?(.*)"
 )
 _SQUARED = r"(?:\s*\^?\s*\{?[23]\}?)?"
@@ -99,16 +105,27 @@ def own_words(prediction: str) -> str:
     return _QUOTED_LINE.sub("", prediction)
 
 
-def asked_answer(text: str, answer_format: Literal["answer_line", "boxed"]) -> str | None:
+def asked_answer(text: str, answer_format: AnswerFormat) -> str | None:
     r"""The answer in the format that the prompt asks for; None where the format was not followed.
 
-    `answer_line`: the last non-empty line is `Answer: <answer>`. `boxed`: the last `\boxed{<answer>}`.
+    `answer_line`: the last non-empty line is `Answer: <answer>`. `boxed`: the last `\boxed{<answer>}`. `any`: either of
+    them, or a text of one line that is nothing but an answer.
     """
+    if answer_format == "any":
+        return asked_answer(text, "answer_line") or asked_answer(text, "boxed") or _bare_answer(text)
     if answer_format == "boxed":
         box = _last_box(text)
         return box[1] if box else None
     line = _ANSWER_LINE.fullmatch(text.rstrip().rpartition("\n")[2].strip())
     return (line and tidy(line[1])) or None
+
+
+def _bare_answer(text: str) -> str | None:
+    """A text of one line that states an answer and says nothing about it."""
+    line = tidy(text)
+    if not line or "\n" in line or len(line) > LONGEST_ANSWER or _STATEMENT.search(line):
+        return None
+    return line if _without_prose(line) == line or len(line.split()) <= _BARE_WORDS else None
 
 
 def any_answer(text: str, kind: Literal["math", "text"]) -> str | None:
@@ -117,7 +134,10 @@ def any_answer(text: str, kind: Literal["math", "text"]) -> str | None:
     The last box, answer line or "the answer is" counts; without any, the last formula or number
     (`math`) or the last line (`text`).
     """
-    marked = [found for found in (_last_box(text), _last_statement(text)) if found]
+    box, statement = _last_box(text), _last_statement(text)
+    if box and statement and box[0] <= statement[0] <= box[0] + len(box[1]):
+        statement = None  # words in the box
+    marked = [found for found in (box, statement) if found]
     if marked:
         answer = max(marked)[1]
         return _without_prose(answer) if kind == "math" else answer
@@ -193,6 +213,7 @@ def normalise_math(text: str) -> str:
     """One notation for what math-verify reads wrongly or not at all; without delimiters, on one line."""
     box = _last_box(text)
     text = box[1] if box else text
+    text = _LEADING_WORDS.sub("", text)
     if not text.isascii():
         text = _SUPERSCRIPT.sub(lambda found: f"^{{{unicodedata.normalize('NFKC', found[0])}}}", text)
         text = "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in text.translate(_UNICODE))

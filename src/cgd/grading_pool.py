@@ -6,7 +6,8 @@ runs in a child process with a kernel timer on the CPU time it uses: a busy mach
 C is stopped as well, and no child outlives a killed parent for long.
 
 A child is a fresh interpreter (`python -m cgd.grading_pool`): nothing of the caller is copied into it, and the
-caller's main module is never run again. It says `ready` once; then each line `[answer, gold]` (JSON) gets one verdict.
+caller's main module is never run again. It says `ready` once; then each line `[answer, gold, tolerance]` (JSON) gets
+one verdict.
 """
 
 from __future__ import annotations
@@ -20,19 +21,28 @@ import sys
 import time
 from collections.abc import Sequence
 from multiprocessing.connection import wait
-from typing import Any
+from typing import Any, NamedTuple
 
 COMMAND = (sys.executable, "-P", "-m", "cgd.grading_pool")
 BACKSTOP_S = 120.0
 """Wall-clock seconds beyond the limit after which a child is killed that does not even compute (stopped, swapped)."""
 DYING_S = 10.0
 """Seconds that a child which has closed its pipe may take to end by itself."""
+_ROUNDING = 1e-5
 MEMORY_BYTES = 2 << 30
 """Address space of a child: an exploding expression fails there, not in the whole machine."""
 
 
-def compare_many(pairs: Sequence[tuple[str, str]], workers: int, limit_s: float) -> list[str]:
-    """Ask math-verify about every pair (answer, gold), both as LaTeX without delimiters.
+class Comparison(NamedTuple):
+    """Two answers as LaTeX without delimiters, and by what share of the gold numbers may differ."""
+
+    answer: str
+    gold: str
+    tolerance: float = 0.0
+
+
+def compare_many(pairs: Sequence[Comparison], workers: int, limit_s: float) -> list[str]:
+    """Ask math-verify about every pair.
 
     A child that is stopped at its limit, killed or crashed costs only the pair it was working on.
 
@@ -86,7 +96,7 @@ class _Worker:
         self._child: subprocess.Popen[bytes] | None = None
         self._ready = False
 
-    def ask(self, pair: tuple[str, str]) -> None:
+    def ask(self, pair: Comparison) -> None:
         child = self._child or self._start()
         self.deadline = time.monotonic() + self._limit_s + BACKSTOP_S
         assert child.stdin is not None
@@ -162,10 +172,10 @@ def _serve(limit_s: float) -> None:
     os.write(replies, b"ready\n")
     os.dup2(nowhere, 2)
     for line in sys.stdin:
-        answer, gold = json.loads(line)
+        comparison = Comparison(*json.loads(line))
         signal.setitimer(signal.ITIMER_PROF, limit_s)
         try:
-            verdict = _compare(math_verify, answer, gold)
+            verdict = _compare(math_verify, comparison)
         except Exception as error:
             verdict = f"error:{type(error).__name__}"
         signal.setitimer(signal.ITIMER_PROF, 0)
@@ -179,27 +189,27 @@ def _limit_memory() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
 
 
-def _compare(math_verify: Any, answer: str, gold: str) -> str:
+def _compare(math_verify: Any, comparison: Comparison) -> str:
     extraction = [math_verify.LatexExtractionConfig()]
-    golds = math_verify.parse(f"${gold}$", extraction, parsing_timeout=None)
+    golds = math_verify.parse(f"${comparison.gold}$", extraction, parsing_timeout=None)
     if all(isinstance(value, str) for value in golds):
         return "error:GoldNotParsed"
-    answers = math_verify.parse(f"${answer}$", extraction, parsing_timeout=None)
+    answers = math_verify.parse(f"${comparison.answer}$", extraction, parsing_timeout=None)
+    if comparison.tolerance and answers and _differ_by_at_most(comparison.tolerance, answers[0], golds[0]):
+        return "equal"
     equal = math_verify.verify(golds, answers, allow_set_relation_comp=True, timeout_seconds=None)
-    return "equal" if equal and not _far_apart(answers[0], golds[0]) else "different"
+    # It rounds to six decimals and chops small differences: 6.6e-34 and 5e-30 are equal to it.
+    return "equal" if equal and _differ_by_at_most(_ROUNDING, answers[0], golds[0]) is not False else "different"
 
 
-def _far_apart(answer: Any, gold: Any) -> bool:
-    """Whether two numbers differ by more than 1e-5 of the gold.
-
-    math-verify rounds to six decimals and chops small differences: 6.6e-34 and 5e-30 are equal to it.
-    """
+def _differ_by_at_most(share: float, answer: Any, gold: Any) -> bool | None:
+    """Whether two numbers differ by no more than a share of the gold; None where they can't be compared so."""
     if not (getattr(answer, "is_number", False) and getattr(gold, "is_number", False)) or gold.is_zero:
-        return False
+        return None
     try:
-        return bool(abs(answer.evalf() - gold.evalf()) > 1e-5 * abs(gold.evalf()))
+        return bool(abs(answer.evalf() - gold.evalf()) <= share * abs(gold.evalf()))
     except (TypeError, ValueError, ArithmeticError):
-        return False  # not comparable (infinite, undefined): math-verify's word stands
+        return None  # infinite, undefined
 
 
 if __name__ == "__main__":

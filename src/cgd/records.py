@@ -32,13 +32,14 @@ class Message(TypedDict):
 
 
 AnswerKind = Literal["math", "choice", "boolean", "text", "list", "tolerance", "instructions"]
+AnswerFormat = Literal["answer_line", "boxed", "any"]
 
 
 class GradingRule(NamedTuple):
     """How an answer is graded: how it compares, and in which format the prompt asks for it."""
 
     kind: AnswerKind
-    answer_format: Literal["answer_line", "boxed"]
+    answer_format: AnswerFormat
     tolerance: float = 0.0
     """Largest difference from the gold, as a share of the gold (`kind = "tolerance"`)."""
 
