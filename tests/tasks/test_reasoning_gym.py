@@ -101,7 +101,7 @@ def test_the_data_sets_own_settings_are_handed_on() -> None:
     [
         ("chain_sum", "math", False),
         ("course_schedule", "boolean", False),
-        ("list_functions", "list", False),
+        ("number_filtering", "list", False),
         ("caesar_cipher", "text", False),
         ("palindrome_generation", "text", True),
         ("countdown", "text", True),
