@@ -19,6 +19,7 @@ from cgd.analysis.drift import drift
 from cgd.analysis.self_refine import refinement_summary
 from cgd.analysis.summary import summarise
 from cgd.config import Recipe
+from cgd.controls import controls_of, corruption_counts
 from cgd.data import ChosenPrompts, choose_prompts, load_benchmarks
 from cgd.dataset.build import rows_hash, training_rows, write_parquet
 from cgd.filters import filter_records
@@ -152,26 +153,42 @@ def _all_known(folder: RunFolder, requests: Sequence[Request]) -> bool:
 
 def _train(folder: RunFolder, recipe: Recipe, resolved: Resolved, records: Sequence[Record]) -> int:
     """Make the rows of every arm, train what is missing; returns how many checkpoints were made."""
-    rows, drops = training_rows(records, resolved.objectives, recipe.dropouts)
+    controls = controls_of(recipe)
+    rows, drops = training_rows(records, resolved.objectives, recipe.dropouts, controls)
     folder.store.set_drops("dataset", drops)
+    folder.manifest["corrupted"] = corruption_counts(records, rows, controls)
     student = model_folder(recipe.student.model, recipe.student.revision)
     if stages.is_needed("draft", resolved.needs):
-        _note_where_drafts_come_from(folder, resolved.student.identity, weights_hash(student))
+        _warn(folder, _foreign_drafts(resolved.student.identity, weights_hash(student)) + _not_corrupted(folder))
     return train_arms(folder, recipe, Rows(rows, {arm: rows_hash(rows[arm]) for arm in rows}, write_parquet), student)
 
 
-def _note_where_drafts_come_from(folder: RunFolder, identity: Mapping[str, Any], student_hash: str) -> None:
-    """Warn where drafts are not known to be those of the checkpoint that is trained: the method binds them to it."""
-    warnings = []
-    if identity.get("weights") != student_hash:
-        warnings = [
-            f"drafts come from backend {identity.get('backend')!r}, which does not run the very weights that are "
-            "trained; critique-guided distillation wants the drafts of the checkpoint itself"
-        ]
-        print(f"warning: {warnings[0]}", file=sys.stderr)
-    if folder.manifest.get("warnings", []) != warnings:
-        folder.manifest["warnings"] = warnings
-        folder.save_manifest()
+def _foreign_drafts(identity: Mapping[str, Any], student_hash: str) -> list[str]:
+    """A warning where drafts are not known to be the trained checkpoint's own: the method binds them to it."""
+    if identity.get("weights") == student_hash:
+        return []
+    return [
+        f"drafts come from backend {identity.get('backend')!r}, which does not run the very weights that are "
+        "trained; critique-guided distillation wants the drafts of the checkpoint itself"
+    ]
+
+
+def _not_corrupted(folder: RunFolder) -> list[str]:
+    """A warning for each arm where critiques that were to be made wrong could not be."""
+    return [
+        f"arm {arm}: {counts['drawn'] - counts['changed']} of {counts['drawn']} critiques that were to be made wrong "
+        "hold nothing of the kind; they stay as they are"
+        for arm, counts in folder.manifest["corrupted"].items()
+        if counts["changed"] < counts["drawn"]
+    ]
+
+
+def _warn(folder: RunFolder, warnings: list[str]) -> None:
+    """Print warnings and keep them in the manifest, from which the report has them."""
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    folder.manifest["warnings"] = warnings
+    folder.save_manifest()
 
 
 def _finish(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import NamedTuple
 
 from cgd.config import ArmConfig, Recipe
+from cgd.controls import is_controlled
 from cgd.errors import UserError
 from cgd.plugins import Backend, Objective, build_backend, build_objective, build_task
 from cgd.prompts import render
@@ -39,6 +41,8 @@ def resolve(recipe: Recipe) -> Resolved:
         raise UserError('evaluation.self_refine.critic = "teacher", and the recipe has no [teacher] section')
     for arm in recipe.arms:
         _check_dropout(arm, objectives[arm.name])
+        _check_control(arm, objectives[arm.name], recipe.draft.n)
+    _check_filters(recipe, needs)
     _check_prompt_files(recipe)
     build_task(recipe.data.task, recipe.data.options)
     for task in recipe.evaluation.tasks:
@@ -53,20 +57,61 @@ def resolve(recipe: Recipe) -> Resolved:
     return Resolved(student, teacher, objectives, needs)
 
 
+_WHOLE = Record(
+    Prompt.create("probe", [{"role": "user", "content": "x"}], solution="y"),
+    draft="d",
+    critique="c",
+    refinement="r",
+    teacher_answer="a",
+    key="k",
+)
+
+
 def _check_dropout(arm: ArmConfig, objective: Objective) -> None:
     """Refuse a context dropout that takes away nothing, or what the objective learns to write."""
     if arm.context_dropout is None:
         return
-    prompt = Prompt.create("probe", [{"role": "user", "content": "x"}], solution="y")
-    whole = Record(prompt, draft="d", critique="c", refinement="r", teacher_answer="a", key="k")
     try:
-        changes = objective.example(whole) != objective.example(reduce_context(whole, arm.context_dropout))
+        changes = objective.example(_WHOLE) != objective.example(reduce_context(_WHOLE, arm.context_dropout))
     except AssertionError:  # its target is gone
         changes = False
     if not changes:
         raise UserError(
             f"arm {arm.name}: context_dropout.drop = {arm.context_dropout.drop!r} takes nothing from the context of "
             f"objective {arm.objective!r}, or its target; it is for objectives that read critiques or drafts, as cgd"
+        )
+
+
+def _check_control(arm: ArmConfig, objective: Objective, drafts: int) -> None:
+    """Refuse another critique where the objective does not read it, or learns to write it."""
+    if not is_controlled(arm):
+        return
+    if arm.critique == "other_draft" and drafts < 2:
+        raise UserError(
+            f'arm {arm.name}: critique = "other_draft" needs several drafts of a prompt, and draft.n is {drafts}; set '
+            "draft.n to 2 or more, with draft.temperature above 0"
+        )
+    another = None if arm.critique == "none" else "another"
+    # A mixture shows each record in one of several views.
+    whole = [replace(_WHOLE, key=str(number)) for number in range(64)]
+    try:
+        pairs = [(objective.example(one), objective.example(replace(one, critique=another))) for one in whole]
+    except AssertionError:  # its target is gone
+        pairs = []
+    changes = any(before.context != after.context for before, after in pairs)
+    if not changes or any(before.target != after.target for before, after in pairs):
+        raise UserError(
+            f"arm {arm.name}: critique and corrupt change the critique in the context, which objective "
+            f"{arm.objective!r} does not read, or learns to write; they are for objectives that read it, as cgd"
+        )
+
+
+def _check_filters(recipe: Recipe, needs: frozenset[str]) -> None:
+    """Refuse to judge critiques and refinements that are not made."""
+    if (recipe.dataset.drop or recipe.dataset.needs_gains) and "refinement" not in needs:
+        raise UserError(
+            "[dataset] drop, min_gain and by_gain judge critiques and refinements, and no arm learns from a "
+            "refinement; add an arm that does (cgd, say), or take these keys away (by_gain at random may stay)"
         )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cgd.config import ArmConfig, Recipe
+from cgd.controls import controls_of, corruption_counts
 from cgd.dataset.build import rows_hash, training_rows, write_parquet
 from cgd.generation.run import Makers, make_records
 from cgd.records import Prompt
@@ -48,7 +49,11 @@ def _round(  # noqa: PLR0913 - one round of one arm and seed
     objective = {arm.name: resolved.objectives[arm.name]}
     makers = Makers(recipe, checkpoint_backend(recipe, str(student)), resolved.teacher, objective[arm.name].needs)
     records, drops, made = make_records(folder, makers, prompts, owner=Owner(f"round {number}", arm.name, seed))
-    rows, incomplete = training_rows(records, objective, recipe.dropouts)
+    controls = controls_of(recipe)
+    rows, incomplete = training_rows(records, objective, recipe.dropouts, controls)
     folder.store.set_drops(f"{arm.name} seed {seed} round {number}", drops + incomplete)
+    for counts in corruption_counts(records, rows, controls).values():
+        folder.manifest["corrupted"][f"{arm.name} seed {seed} round {number}"] = counts
+        folder.save_manifest()
     hashed = Rows(rows, {arm.name: rows_hash(rows[arm.name])}, write_parquet)
     return made + train_arms(folder, recipe, hashed, student, number=number, seeds=(seed,))

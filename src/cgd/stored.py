@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from cgd.config import GeneratedConfig, Recipe
+from cgd.controls import controls_of
 from cgd.data import choose_prompts
 from cgd.dataset.build import training_rows
 from cgd.errors import UserError
@@ -55,7 +56,12 @@ def stored_rows(folder: Path, store: Store, *, objective: str | None, arm: str |
     else:
         raise UserError(f"no arm {arm!r} in this run; it has: {', '.join(arms)}")
     records = stored_records(store, recipe)
-    rows, left_out = training_rows(records, objectives)
+    if arm is None:
+        rows, left_out = training_rows(records, objectives)
+    else:
+        filtered = {row["record_id"] for row in store.query("SELECT record_id FROM drops WHERE stage = 'filters'")}
+        records = [record for record in records if record.id not in filtered]
+        rows, left_out = training_rows(records, objectives, controls=controls_of(recipe))
     by_id = {record.id: record for record in records}
     return StoredRows(recipe, name, [by_id[row.record_id] for row in rows[name]], rows[name], left_out)
 

@@ -20,6 +20,15 @@ class ContextDropoutConfig(Section):
     """Let the share rise from 0 to `p`, or fall from `p` to 0, linearly over the training; constant where absent."""
 
 
+class Corruption(Section):
+    """Critiques that are made wrong by rule, in a share of the rows."""
+
+    p: float = Field(gt=0, le=1)
+    """Chance of each row; the rows of a smaller p are among those of a larger one."""
+    kind: Literal["verdict", "step", "value", "any"] = "any"
+    """What is wrong in them: the verdict on the draft, the steps that they name, a number, or whichever can be."""
+
+
 class ArmConfig(Section):
     """One trained student: an objective and its name in tables and folders."""
 
@@ -31,9 +40,21 @@ class ArmConfig(Section):
     """The objective's own keys."""
     context_dropout: ContextDropoutConfig | None = None
     """Train some rows without critique, or without draft and critique."""
+    critique: Literal["own", "none", "shuffled", "placeholder", "answer_only", "other_draft"] = "own"
+    """The critique in the context, where another takes its place as a control (the target stays): none, another
+    prompt's, a sentence that fits any draft, the bare reference answer, or that of another draft of the same prompt."""
+    corrupt: Corruption | None = None
+    """Make the record's own critique wrong in a share of the rows, as `{ p = 0.3, kind = "verdict" }` (or `"step"`,
+    `"value"`, `"any"`); what holds nothing of the kind stays as it is, and is counted."""
     rounds: PositiveInt = 1
     """Above 1: the trained student drafts again, the teacher criticises and refines again, and the training goes on
     from its checkpoint, so many times in all."""
+
+    @model_validator(mode="after")
+    def _only_an_own_critique_is_corrupted(self) -> ArmConfig:
+        if self.corrupt and self.critique != "own":
+            raise ValueError(f'corrupt changes the record\'s own critique; got critique = "{self.critique}" beside it')
+        return self
 
 
 class TrainingConfig(Section):

@@ -1,4 +1,7 @@
-"""Objective × records → training rows: every arm trains on the same records, in the same order."""
+"""Objective × records → training rows: every arm trains on the same records, in the same order.
+
+Arms may differ in the critique that stands in the context, never in the records.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from cgd.config import ContextDropoutConfig
+from cgd.controls import LACKING, Control, controlled
 from cgd.errors import UserError
 from cgd.plugins import Objective
 from cgd.records import Record, TrainingRow, content_hash, reduce_context
@@ -18,6 +22,7 @@ def training_rows(
     records: Sequence[Record],
     objectives: Mapping[str, Objective],
     dropouts: Mapping[str, ContextDropoutConfig] = MappingProxyType({}),
+    controls: Mapping[str, Control] = MappingProxyType({}),
 ) -> tuple[dict[str, list[TrainingRow]], list[Drop]]:
     """Rows by arm; a record that lacks what one arm needs is left out of all of them.
 
@@ -25,19 +30,29 @@ def training_rows(
         records: what the generating stages made.
         objectives: by arm.
         dropouts: context dropout by arm, where it has one.
+        controls: by arm, where it reads another critique than the record's own.
 
     Raises:
-        UserError: no record is left.
+        UserError: no record is left, or critiques can't be shuffled (see `controlled`).
     """
-    needs = frozenset[str]().union(*(objective.needs for objective in objectives.values()))
-    lacking = [(record, sorted(_lacking(record, needs))) for record in records]
-    drops = [Drop(record.id, f"has no {', '.join(missing)}") for record, missing in lacking if missing]
-    kept = [record for record, missing in lacking if not missing]
+    controls = {arm: controls[arm] for arm in objectives if arm in controls}
+    needs = frozenset[str]({"critique"} if controls else ()).union(*(one.needs for one in objectives.values()))
+    complete = [record for record in records if not _lacking(record, needs)]
+    seen = {arm: controlled(complete, control) for arm, control in controls.items()}
+    absent = {LACKING[control.source]: seen[arm] for arm, control in controls.items() if control.source in LACKING}
+    drops, kept = [], []
+    for record in records:
+        missing = sorted(_lacking(record, needs)) or [part for part, had in absent.items() if record.id not in had]
+        if missing:
+            drops.append(Drop(record.id, f"has no {', '.join(missing)}"))
+        else:
+            kept.append(record)
     if not kept:
         reasons = sorted({drop.reason for drop in drops}) or ["no prompt came through the stages before"]
         raise UserError(f"no training rows: of {len(records)} records none is complete ({'; '.join(reasons)})")
     rows = {
-        arm: [_row(record, objective, dropouts.get(arm)) for record in kept] for arm, objective in objectives.items()
+        arm: [_row(seen[arm][r.id] if arm in seen else r, objective, dropouts.get(arm)) for r in kept]
+        for arm, objective in objectives.items()
     }
     return rows, drops
 
