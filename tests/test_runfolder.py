@@ -217,15 +217,19 @@ def test_every_section_of_a_recipe_has_a_first_stage() -> None:
     assert set(runfolder._REDONE_FROM.values()) - {None} <= set(runfolder._STAGES)
 
 
-def test_a_key_that_the_saved_recipe_did_not_have_is_a_change(tmp_path: Path) -> None:
-    """A run of an earlier version: its recipe had no such key, ours says none."""
+@pytest.mark.parametrize(("max_tokens", "changes"), [(512, False), (64, True)])
+def test_a_key_that_has_come_since_is_a_change_where_it_is_not_at_its_default(
+    tmp_path: Path, max_tokens: int, changes: bool
+) -> None:
     begin(tmp_path)
-    manifest = json.loads((tmp_path / "manifest.json").read_text())
-    del manifest["recipe"]["data"]["n"], manifest["recipe"]["teacher"]
+    manifest = read_json(tmp_path / "manifest.json")
+    assert manifest is not None and manifest["recipe"]["evaluation"].pop("max_tokens") == 512
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
-    message = complaint(tmp_path, make_recipe(data={"task": "arithmetic"}))
-    assert "  data.n: absent -> None" in message
-    assert "  teacher: absent -> None" in message
+    recipe = make_recipe(evaluation={"max_tokens": max_tokens})
+    if changes:
+        assert "evaluation.max_tokens: 512 -> 64" in complaint(tmp_path, recipe)
+    else:
+        begin(tmp_path, recipe)
 
 
 def test_accepted_changes_are_saved_and_the_rows_stay(tmp_path: Path) -> None:

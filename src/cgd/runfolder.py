@@ -15,6 +15,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, Any
 
+from pydantic import ValidationError
+
 from cgd.config import Recipe
 from cgd.errors import UserError
 from cgd.prompts import template_hashes
@@ -93,7 +95,7 @@ def open_run(path: Path, recipe: Recipe, *, accept_changes: bool, command: Seque
     """
     saved = read_json(path / "manifest.json")
     resolved = recipe.model_dump(mode="json")
-    changed = _changes(saved["recipe"], resolved) if saved else {}
+    changed = _changes(_with_defaults(saved["recipe"]), resolved) if saved else {}
     if changed and not accept_changes:
         raise UserError(_describe_changes(path, changed))
     path.mkdir(parents=True, exist_ok=True)
@@ -155,6 +157,14 @@ def _take_lock(path: Path) -> IO[str]:
     lock.write(str(os.getpid()))
     lock.flush()
     return lock
+
+
+def _with_defaults(saved: dict[str, Any]) -> dict[str, Any]:
+    """A saved recipe with the keys that have come since, at their defaults; as it is where it is no longer valid."""
+    try:
+        return Recipe.model_validate(saved).model_dump(mode="json")
+    except ValidationError:
+        return saved
 
 
 def _changes(saved: Mapping[str, Any], resolved: Mapping[str, Any]) -> dict[str, str]:
