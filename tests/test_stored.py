@@ -155,6 +155,21 @@ def test_what_lacks_a_part_is_listed(store: Store, tmp_path: Path) -> None:
     assert isinstance(drop, Drop) and drop.record_id.startswith(second.id) and drop.reason == "has no solution"
 
 
+def test_an_arm_has_what_the_filters_left_and_the_critiques_that_it_reads(store: Store, tmp_path: Path) -> None:
+    """Record 0 was filtered out; an objective has every record, with its own critique."""
+    with_arms(tmp_path, {"name": "none", "objective": "cgd", "critique": "none"})
+    add_records(store, make_prompts(["0?", "1?"]), WHOLE[:2])
+    first = stored_records(store, make_recipe())[0]
+    store.set_drops("filters", [Drop(first.id, "refinement is wrong")])
+    arm = stored_rows(tmp_path, store, objective=None, arm="none")
+    assert [row.example.target for row in arm.rows] == ["r 1"] and "c 1" not in arm.rows[0].example.context[-1][
+        "content"
+    ]
+    every = stored_rows(tmp_path, store, objective="cgd", arm=None)
+    assert [row.example.target for row in every.rows] == ["r 0", "r 1"]
+    assert "c 1" in every.rows[1].example.context[-1]["content"]
+
+
 @pytest.mark.parametrize(
     ("objective", "arm", "message"),
     [

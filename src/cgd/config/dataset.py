@@ -29,7 +29,7 @@ class ByGain(Section):
 
 
 class DatasetConfig(Section):
-    """Records that are left out of every arm, each listed with the reason of the first key that names it."""
+    """Records of the first round that are left out of every arm, each listed under the first key that names it."""
 
     contaminated: Literal["keep", "drop"] = "keep"
     """Records whose prompt, critique or refinement shares thirteen words in a row with a test prompt; they are counted
