@@ -130,7 +130,7 @@ def _candidates(  # noqa: PLR0913 - whose candidates of which records
 ) -> dict[str, list[str]]:
     """Distinct refinements that compete, by record id: its own, its draft, and samples given (x, y')."""
     backend = checkpoint_backend(recipe, str(model))
-    sampling = Sampling(max_tokens=recipe.refinement.max_tokens, temperature=1.0)
+    sampling = Sampling(max_tokens=recipe.evaluation.max_tokens, temperature=1.0)
     asked = [
         make_request(
             "candidate",

@@ -219,6 +219,7 @@ def _finish(
 
 
 def write_report(folder: RunFolder, recipe: Recipe, summary: Mapping[str, Any]) -> None:
-    """Write `report/index.html` and `report/report.md` from summary, manifest and store."""
+    """Write `report/index.html` and `report/report.md` from summary, manifest, store and, where it is, the analysis."""
+    analysis = read_json(folder.path / "analysis.json")
     for write in (write_html, write_markdown):
-        write(folder.path, summary, folder.manifest, folder.store, recipe.report.examples)
+        write(folder.path, summary, folder.manifest, folder.store, recipe.report.examples, analysis)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from cgd.report.accuracy import task_tables
+from cgd.report.critiques import analysis_tables
 from cgd.report.examples import BeforeAndAfter, TrainingRecord, before_and_after, training_records
 from cgd.report.measures import measure_tables
 from cgd.report.tables import (
@@ -58,6 +59,7 @@ class Content:
     summary: list[str]
     results: list[Results]
     measures: list[Table]
+    critiques: list[Table]
     how_to_read: str
     data: list[Table]
     data_note: str
@@ -69,7 +71,13 @@ class Content:
     recipe: str
 
 
-def gather(summary: Mapping[str, Any], manifest: Mapping[str, Any], store: Store, examples: int) -> Content:
+def gather(
+    summary: Mapping[str, Any],
+    manifest: Mapping[str, Any],
+    store: Store,
+    examples: int,
+    analysis: Mapping[str, Any] | None = None,
+) -> Content:
     """Put the report's content together.
 
     Args:
@@ -77,6 +85,7 @@ def gather(summary: Mapping[str, Any], manifest: Mapping[str, Any], store: Store
         manifest: the run's manifest.
         store: the run's store, for the examples.
         examples: how many training records, and how many predictions, are shown in full.
+        analysis: as `cgd.analyze.analyze` returns it, where the run was analysed.
     """
     task, arm = summary["task"], _trained_arm(summary["arms"])
     tables = [
@@ -97,6 +106,7 @@ def gather(summary: Mapping[str, Any], manifest: Mapping[str, Any], store: Store
             for label, numbers in summary["tasks"].items()
         ],
         measures=measure_tables(summary),
+        critiques=analysis_tables(analysis),
         how_to_read=HOW_TO_READ,
         data=[table for table in tables if table.rows],
         data_note=_data_note(summary),

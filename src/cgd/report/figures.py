@@ -28,6 +28,11 @@ class Figure(NamedTuple):
         return json.loads(self.plot.to_json())
 
 
+def new_plot() -> Any:
+    """An empty plot."""
+    return go.Figure()
+
+
 def accuracy_figures(summary: Mapping[str, Any]) -> list[Figure]:
     """One figure a task."""
     return [_accuracy(label, numbers["arms"]) for label, numbers in summary["tasks"].items() if numbers["arms"]]
@@ -55,7 +60,7 @@ def _accuracy(task: str, arms: Mapping[str, Mapping[str, Any]]) -> Figure:
             },
             marker={"color": colour, "size": 11, "symbol": symbol},
         )
-    _style(plot, height=150 + 56 * len(arms), x_title="accuracy (%)", y_title=None)
+    style(plot, height=150 + 56 * len(arms), x_title="accuracy (%)", y_title=None)
     plot.update_xaxes(rangemode="tozero")
     plot.update_yaxes(range=[len(arms) - 0.5, -0.5], type="category")
     plot.update_layout(scattermode="group", scattergap=0.6)
@@ -109,11 +114,12 @@ def _curves(
         ends.append(f"{arm}, seed {seed}, from {curve[0][1]:.4g} to {curve[-1][1]:.4g}")
     if not ends:
         return None
-    _style(plot, height=360, x_title="optimizer step", y_title=unit)
+    style(plot, height=360, x_title="optimizer step", y_title=unit)
     return Figure(caption, f"{caption} by optimizer step, in {unit}: {'; '.join(ends)}.", plot)
 
 
-def _style(plot: Any, height: int, x_title: str, y_title: str | None) -> None:
+def style(plot: Any, height: int, x_title: str, y_title: str | None) -> None:
+    """Transparent, in the page's type, legend above."""
     plot.update_layout(
         template="none",
         height=height,

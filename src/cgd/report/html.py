@@ -11,12 +11,18 @@ from jinja2 import Environment, StrictUndefined
 from plotly.offline import get_plotlyjs
 
 from cgd.report.content import gather, spans
+from cgd.report.critiques import analysis_figures
 from cgd.report.figures import accuracy_figures, training_figures
 from cgd.store import Store
 
 
 def write_html(
-    folder: Path, summary: Mapping[str, Any], manifest: Mapping[str, Any], store: Store, examples: int
+    folder: Path,
+    summary: Mapping[str, Any],
+    manifest: Mapping[str, Any],
+    store: Store,
+    examples: int,
+    analysis: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write `report/index.html`.
 
@@ -29,6 +35,7 @@ def write_html(
         manifest: the run's manifest.
         store: the run's store.
         examples: how many training records, and how many predictions, are shown in full.
+        analysis: of the run, where it was analysed.
 
     Returns:
         The file written.
@@ -37,11 +44,13 @@ def write_html(
     environment.filters["spans"] = spans
     template = environment.from_string(files("cgd.report").joinpath("index.html.jinja").read_text("utf-8"))
     accuracies, curves = accuracy_figures(summary), training_figures(store)
+    critiques = analysis_figures(analysis)
     page = template.render(
-        content=gather(summary, manifest, store, examples),
+        content=gather(summary, manifest, store, examples, analysis),
         accuracy_figures=accuracies,
         training_figures=curves,
-        plotly_js=get_plotlyjs() if accuracies or curves else "",
+        critique_figures=critiques,
+        plotly_js=get_plotlyjs() if accuracies or curves or critiques else "",
     )
     path = folder / "report" / "index.html"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,12 @@ from cgd.store import Store
 
 
 def write_markdown(
-    folder: Path, summary: Mapping[str, Any], manifest: Mapping[str, Any], store: Store, examples: int
+    folder: Path,
+    summary: Mapping[str, Any],
+    manifest: Mapping[str, Any],
+    store: Store,
+    examples: int,
+    analysis: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write `report/report.md`.
 
@@ -27,11 +32,12 @@ def write_markdown(
         manifest: the run's manifest.
         store: the run's store.
         examples: how many training records, and how many predictions, are shown in full.
+        analysis: of the run, where it was analysed.
 
     Returns:
         The file written.
     """
-    content = gather(summary, manifest, store, examples)
+    content = gather(summary, manifest, store, examples, analysis)
     path = folder / "report" / "report.md"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n\n".join(_blocks(content)) + "\n", encoding="utf-8")
@@ -63,6 +69,7 @@ def _blocks(content: Content) -> Iterable[str]:
             yield from ([" ".join(map(escape, words))] if words else [])
         yield _sentence(content.how_to_read)
     yield from _section("Beside accuracy", content.measures)
+    yield from _section("What critiques add", content.critiques)
     yield from _section("Data", content.data, content.data_note)
     yield from _section("Training", content.training)
     if content.records:
