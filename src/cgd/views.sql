@@ -2,6 +2,10 @@
 CREATE TABLE IF NOT EXISTS scores (
   key TEXT PRIMARY KEY, record_id TEXT NOT NULL, model TEXT NOT NULL, target TEXT NOT NULL, context TEXT NOT NULL,
   tokens TEXT NOT NULL, log_p TEXT NOT NULL, entropy TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS scores_record ON scores(record_id);
+CREATE TABLE IF NOT EXISTS reviews (
+  record_id TEXT PRIMARY KEY, verdict TEXT CHECK (verdict IN ('accept', 'reject')), note TEXT NOT NULL,
+  reviewed_at REAL NOT NULL);
 DROP VIEW IF EXISTS records;
 CREATE VIEW records AS
   SELECT p.id AS prompt_id, p.messages AS prompt, d.text AS draft, c.text AS critique, r.text AS refinement,

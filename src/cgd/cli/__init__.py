@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from cgd.cli import analyze, evaluate, grade, rows, runs  # noqa: F401 - their commands join the application
+from cgd.cli import analyze, evaluate, grade, inspect, rows, runs  # noqa: F401 - their commands join the application
 from cgd.cli.shared import app
 from cgd.errors import CgdError
 
