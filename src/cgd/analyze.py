@@ -20,9 +20,8 @@ from cgd.audits import audit
 from cgd.chat import load_tokenizer
 from cgd.config import Recipe, Sampling
 from cgd.errors import UserError
-from cgd.grading import GRADER, GradingItem, grade_many
+from cgd.filters import draft_and_refinement_verdicts
 from cgd.models import model_folder, weights_hash
-from cgd.plugins import build_task
 from cgd.progress import StageProgress
 from cgd.prompts import student_context
 from cgd.records import Record, Request, make_request
@@ -64,7 +63,7 @@ def analyze(folder: RunFolder, recipe: Recipe, options: Options) -> dict[str, An
     """
     records = _complete(stored_records(folder.store, recipe))[: options.records]
     models = _models(folder, recipe, options)
-    verdicts = _verdicts(folder.store, recipe, records)
+    verdicts = draft_and_refinement_verdicts(folder.store, recipe, records)
     audits = {record.id: audit(record, *verdicts[record.id]) for record in records}
     found: dict[str, Any] = {}
     scores: dict[str, dict[str, RecordScores]] = {}
@@ -103,26 +102,6 @@ def _models(folder: RunFolder, recipe: Recipe, options: Options) -> dict[str, Pa
         trained = ", ".join(f"{arm.name} seed {seed}" for arm in recipe.arms for seed in recipe.training.seeds)
         raise UserError(f"{after} holds no checkpoint; the recipe trains: {trained} (cgd run makes what is missing)")
     return {"student_before": model_folder(recipe.student.model, recipe.student.revision), "student_after": after}
-
-
-def _verdicts(store: Store, recipe: Recipe, records: Sequence[Record]) -> dict[str, tuple[bool | None, bool | None]]:
-    """Flexible verdicts on draft and refinement by record id; grades are kept as those of predictions are."""
-    task = build_task(recipe.data.task, recipe.data.options)
-    keys = {row["refinement_key"]: row["draft_key"] for row in store.query("SELECT * FROM records")}
-    items: dict[str, GradingItem] = {}
-    for record in records:
-        if record.prompt.answer is not None:
-            rule = task.rule(record.prompt)
-            items[record.key] = GradingItem(record.refinement, record.prompt.answer, rule)
-            items[keys[record.key]] = GradingItem(record.draft, record.prompt.answer, rule)
-    graded = store.graded(list(items), GRADER)
-    missing = {key: item for key, item in items.items() if key not in graded}
-    store.add_grades(dict(zip(missing, grade_many(list(missing.values())), strict=True)), GRADER)
-    flexible = {
-        row["key"]: None if row["flexible"] is None else bool(row["flexible"])
-        for row in store.query("SELECT key, flexible FROM grades")
-    }
-    return {record.id: (flexible.get(keys[record.key]), flexible.get(record.key)) for record in records}
 
 
 def _candidates(  # noqa: PLR0913 - whose candidates of which records
