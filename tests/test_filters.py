@@ -18,6 +18,7 @@ from cgd.errors import UserError
 from cgd.filters import filter_records, information_gains
 from cgd.records import Prompt, Record
 from cgd.resolve import resolve
+from cgd.reviews import Review, save_review
 from cgd.runfolder import RunFolder
 from cgd.scoring.contexts import Question
 from cgd.scoring.run import score_records
@@ -63,6 +64,15 @@ def test_records_that_share_a_stretch_with_a_test_prompt_are_left_out_where_the_
     assert all("of sums" in reason for reason in found.values())
     assert kept(folder, make_recipe(), tests) == ["1", "2", "3"], "counted, not left out"
     assert folder.store.query("SELECT * FROM drops") == []
+
+
+def test_what_a_reader_rejected_is_left_out_until_the_review_is_taken_back(folder: RunFolder) -> None:
+    first, second, _ = records()
+    save_review(folder.store, Review(first.id, "reject", "misread"))
+    save_review(folder.store, Review(second.id, "accept", ""))
+    assert kept(folder, make_recipe(), {}) == ["2", "3"] and reasons(folder) == {"1": "rejected in review"}
+    save_review(folder.store, Review(first.id, None, ""))
+    assert kept(folder, make_recipe(), {}) == ["1", "2", "3"]
 
 
 # By audit
@@ -113,7 +123,7 @@ def test_what_has_no_verdict_is_not_called_wrong(folder: RunFolder) -> None:
 
 def test_a_filter_that_leaves_nothing_is_refused(folder: RunFolder) -> None:
     bad = made(folder, [FAULTY["unspecific"]])
-    with pytest.raises(UserError, match=r"leaves none of 1 records .*critique names nothing of this draft"):
+    with pytest.raises(UserError, match=r"leave none of 1 records .*critique names nothing of this draft"):
         filter_records(folder, make_recipe(dataset={"drop": ["unspecific"]}), bad, {})
     assert filter_records(folder, make_recipe(dataset={"drop": ["unspecific"]}), [], {}) == []
 

@@ -1,4 +1,4 @@
-"""Records that the recipe leaves out of every arm, each with its reason: contaminated, faulty, of little gain."""
+"""Records that are left out of every arm, each with its reason: rejected, contaminated, faulty, of little gain."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from cgd.models import model_folder, weights_hash
 from cgd.plugins import build_task
 from cgd.prompts import conversation_text
 from cgd.records import Prompt, Record, content_hash
+from cgd.reviews import rejected
 from cgd.runfolder import RunFolder
 from cgd.scoring.run import score_records
 from cgd.store import Drop, Store
@@ -39,8 +40,12 @@ def filter_records(
         UserError: nothing is left.
     """
     config = recipe.dataset
-    drops = _contaminated(records, tests) if config.contaminated == "drop" else []
+    reasons = rejected(folder.store)
+    drops = [Drop(record.id, reasons[record.id]) for record in records if record.id in reasons]
     left = _without(records, drops)
+    if config.contaminated == "drop":
+        drops += _contaminated(left, tests)
+        left = _without(left, drops)
     if config.drop:
         drops += _faulty(folder.store, recipe, left)
         left = _without(left, drops)
@@ -59,8 +64,9 @@ def filter_records(
     kept = _without(records, drops)
     if records and not kept:
         raise UserError(
-            f"[dataset] leaves none of {len(records)} records to train on (the first one: {drops[0].reason}); the "
-            "store's table `drops` has every reason. Name less under contaminated, drop, min_gain or by_gain"
+            f"[dataset] and the reviews leave none of {len(records)} records to train on (the first one: "
+            f"{drops[0].reason}); the store's table `drops` has every reason. Name less under contaminated, drop, "
+            "min_gain or by_gain, or reject fewer"
         )
     return kept
 
