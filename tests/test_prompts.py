@@ -15,7 +15,7 @@ from cgd.prompts import conversation_text, render, student_context, template_has
 from cgd.records import Message
 from tests.builders import user
 
-PACKAGED = ["critique.jinja", "refinement.jinja", "student.jinja"]
+PACKAGED = ["control.jinja", "critique.jinja", "refinement.jinja", "student.jinja"]
 HOSTILE = [
     "{{ 7*7 }}",
     "{% for i in range(9) %}x{% endfor %}",

@@ -58,7 +58,7 @@ def test_a_run_begins_with_a_store_and_a_manifest_that_holds_the_whole_recipe(tm
     assert (manifest["name"], manifest["command"]) == ("trial", "cgd run trial.toml")
     assert manifest["python"] == ".".join(map(str, sys.version_info[:3]))
     assert set(manifest["versions"]) >= {"numpy", "scipy", "math-verify"}
-    assert sorted(manifest["prompt_hashes"]) == ["critique.jinja", "refinement.jinja", "student.jinja"]
+    assert sorted(manifest["prompt_hashes"]) == ["control.jinja", "critique.jinja", "refinement.jinja", "student.jinja"]
     assert (tmp_path / "runs" / "trial" / "run.sqlite").is_file()
 
 

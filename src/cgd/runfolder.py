@@ -193,7 +193,7 @@ def _describe_changes(path: Path, changed: Mapping[str, str]) -> str:
 
 
 def _environment(recipe: Recipe, command: Sequence[str]) -> dict[str, Any]:
-    packaged = ["critique.jinja", "refinement.jinja", "student.jinja"]
+    packaged = ["control.jinja", "critique.jinja", "refinement.jinja", "student.jinja"]
     own = [prompt for prompt in (recipe.critique.prompt, recipe.refinement.prompt) if prompt]
     return {
         "name": recipe.name,

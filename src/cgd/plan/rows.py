@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from cgd import evaluation
 from cgd.config import Recipe
+from cgd.controls import controls_of
 from cgd.data import ChosenPrompts
 from cgd.dataset import build
 from cgd.generation import stages
@@ -160,7 +161,9 @@ def _checkpoints(inputs: Inputs, records: Sequence[Record]) -> list[tuple[str, i
     recipe, folder = inputs.recipe, inputs.folder
     if folder is None:
         return []
-    rows, _ = build.training_rows(records, inputs.resolved.objectives, recipe.dropouts)
+    filtered = {row["record_id"] for row in folder.store.query("SELECT record_id FROM drops WHERE stage = 'filters'")}
+    kept = [record for record in records if record.id not in filtered]
+    rows, _ = build.training_rows(kept, inputs.resolved.objectives, recipe.dropouts, controls_of(recipe))
     student = weights_hash(model_folder(recipe.student.model, recipe.student.revision))
     keys = job_keys(recipe, {arm: build.rows_hash(arm_rows) for arm, arm_rows in rows.items()}, student)
     stamps = {job: read_stamp(folder.checkpoint(*job)) for job in keys}
