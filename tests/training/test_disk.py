@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from cgd.errors import StoppedError
-from cgd.training import trainer
+from cgd.training import scratch, trainer
 from cgd.training.disk import disk_faults_stop
 from cgd.training.scratch import newest_state
 from cgd.training.sft import train
@@ -35,7 +35,7 @@ def test_a_disk_that_fills_up_stops_the_training_and_the_same_command_goes_on(
     student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The state of step 3 is saved, the one of step 6 does not fit; in the end the weights are an unbroken run's."""
-    mark_whole = trainer.mark_whole
+    mark_whole = scratch.mark_whole
     limits = files_up_to(SMALL)
 
     def no_more_room(*arguments: Any) -> None:
