@@ -4,9 +4,22 @@ from __future__ import annotations
 
 import sys
 
-from cgd.cli import analyze, evaluate, grade, inspect, rows, runs  # noqa: F401 - their commands join the application
+from cgd.cli import (  # noqa: F401 - their commands join the application
+    analyze,
+    card,
+    compare,
+    doctor,
+    evaluate,
+    grade,
+    init,
+    inspect,
+    rows,
+    runs,
+)
 from cgd.cli.shared import app
 from cgd.errors import CgdError
+
+__all__ = ["app", "main"]
 
 
 def main() -> None:
