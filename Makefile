@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: help install run test test-vllm check format bench clean
+.PHONY: help install run test test-browser test-vllm check format bench clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -11,7 +11,7 @@ install: .venv/installed  ## make .venv with everything pinned
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --upgrade-strategy only-if-needed -c constraints.txt -e '.[train,llamacpp,ray,eval,dev]'
+	$(BIN)/python -m pip install --quiet --upgrade-strategy only-if-needed -c constraints.txt -e '.[train,llamacpp,ray,eval,inspect,dev]'
 	@touch $@
 
 run: install  ## the quickstart: a real model through the whole of critique-guided distillation
@@ -19,6 +19,10 @@ run: install  ## the quickstart: a real model through the whole of critique-guid
 
 test: install  ## all tests
 	$(BIN)/pytest
+
+test-browser: install  ## the inspector in a real Chromium
+	command -v chromium
+	$(BIN)/pytest -m browser tests/browser
 
 test-vllm: .venv-vllm/installed  ## the tests of the vllm backend, on this CPU, in an environment of their own
 	.venv-vllm/bin/python -c 'import vllm'

@@ -157,10 +157,8 @@ def test_datasette_reads_the_store_and_writes_nothing(app: Any) -> None:
 
 
 def test_a_taken_port_is_said_so() -> None:
-    with listen(0) as first:
-        first.listen()
-        with pytest.raises(UserError, match="give another --port"):
-            listen(first.getsockname()[1])
+    with listen(0) as first, pytest.raises(UserError, match="give another --port"):
+        listen(first.getsockname()[1])
 
 
 def test_the_address_is_of_this_machine_alone() -> None:

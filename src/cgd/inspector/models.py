@@ -48,14 +48,15 @@ def scoring_models(run: Path, recipe: Recipe) -> dict[str, ScoringModel]:
 
 
 def read_entropies(scores: list[dict[str, Any]], models: Mapping[str, ScoringModel]) -> dict[str, list[Context]]:
-    """Entropies by token, by model and context.
+    """Entropies by token, by model (in the order of `models`) and context.
 
     Args:
         scores: rows of the table `scores` of one record's refinement.
         models: by hash of their weights.
     """
+    known = list(models)
     found: dict[str, list[Context]] = {}
-    for row in scores:
+    for row in sorted(scores, key=lambda row: known.index(row["model"]) if row["model"] in known else len(known)):
         model = models.get(row["model"])
         ids, entropies = json.loads(row["tokens"]), json.loads(row["entropy"])
         texts = [_token_text(model.folder, token) if model else f"·{token}" for token in ids]

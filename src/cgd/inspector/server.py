@@ -66,6 +66,7 @@ def listen(port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind(("127.0.0.1", port))
+        listening.listen()  # what is asked before the server is ready waits
     except OSError as error:
         listening.close()
         raise UserError(f"can't listen at 127.0.0.1:{port}: {error.strerror}; give another --port") from error
