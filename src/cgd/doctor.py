@@ -39,6 +39,7 @@ _ENGINES = {
     "vllm": ("backend vllm", "vllm"),
     "ray": ("backend ray_pool", "ray"),
     "eval": ("lm-evaluation-harness and Reasoning Gym", "lm-eval"),
+    "inspect": ("cgd inspect", "datasette"),
 }
 """By extra: what it is for, and the package that tells whether it is installed."""
 _VARIABLES = (
