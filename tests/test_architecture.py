@@ -73,7 +73,7 @@ def test_every_key_of_a_recipe_says_what_it_means() -> None:
 
 def test_prompt_text_stands_only_in_the_prompts_folder_and_templates_of_reports_beside_their_code() -> None:
     folders = {path.parent.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.jinja*")}
-    assert folders == {"prompts", "report"}
+    assert folders == {"cards", "prompts", "report"}
 
 
 def test_templates_are_rendered_only_where_they_lie() -> None:
@@ -82,7 +82,7 @@ def test_templates_are_rendered_only_where_they_lie() -> None:
         for path in MODULES
         if re.search(r"^\s*(?:from|import) jinja2\b", path.read_text(encoding="utf-8"), re.MULTILINE)
     }
-    assert importing == {"prompts/__init__.py", "report/html.py"}
+    assert importing == {"cards/__init__.py", "prompts/__init__.py", "report/html.py"}
 
 
 @pytest.mark.parametrize("path", sorted((SOURCE / "prompts").glob("*.jinja")), ids=name_of)
@@ -101,7 +101,7 @@ def test_every_file_that_the_code_names_is_part_of_the_package() -> None:
             r"[\"']([\w./-]+\.(?:jinja|js|css|html\.jinja))[\"']", module.read_text(encoding="utf-8")
         )
     }
-    there = {path.name for package in ("cgd.prompts", "cgd.report") for path in files(package).iterdir()}
+    there = {path.name for package in ("cgd.cards", "cgd.prompts", "cgd.report") for path in files(package).iterdir()}
     assert named >= {"critique.jinja", "refinement.jinja", "student.jinja", "index.html.jinja"}
     assert named - OF_MODEL_FOLDERS <= there
 
@@ -115,6 +115,6 @@ def test_the_package_says_that_it_is_typed() -> None:
     assert files("cgd").joinpath("py.typed").is_file()
 
 
-@pytest.mark.parametrize("folder", ["backends", "tasks", "objectives", "prompts", "report", "generation", "dataset"])
+@pytest.mark.parametrize("folder", ["backends", "tasks", "objectives", "prompts", "report", "generation", "dataset", "cards"])
 def test_every_folder_is_a_package(folder: str) -> None:
     assert (SOURCE / folder / "__init__.py").is_file()
