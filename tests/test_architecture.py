@@ -115,6 +115,8 @@ def test_the_package_says_that_it_is_typed() -> None:
     assert files("cgd").joinpath("py.typed").is_file()
 
 
-@pytest.mark.parametrize("folder", ["backends", "tasks", "objectives", "prompts", "report", "generation", "dataset", "cards"])
+@pytest.mark.parametrize(
+    "folder", ["backends", "tasks", "objectives", "prompts", "report", "generation", "dataset", "cards"]
+)
 def test_every_folder_is_a_package(folder: str) -> None:
     assert (SOURCE / folder / "__init__.py").is_file()

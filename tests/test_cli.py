@@ -116,7 +116,10 @@ def test_a_missing_recipe_is_named(folder: Path, cgd: Command) -> None:
 OVERRIDES = {
     "an unknown key": ("training.learning_rat=1", "training.learning_rat: unknown key; did you mean 'learning_rate'?"),
     "a wrong type": ("data.n=many", "data.n: Input should be a valid integer"),
-    "an unknown task": ("data.task=arithmetik", "no plug-in 'arithmetik' in tasks; allowed: aime24, amc23, arithmetic, "),
+    "an unknown task": (
+        "data.task=arithmetik",
+        "no plug-in 'arithmetik' in tasks; allowed: aime24, amc23, arithmetic, ",
+    ),
     "an unknown test task": ("evaluation.tasks.0.task=none", "no plug-in 'none' in tasks"),
     "an unknown backend": ("student.backend=hff", "no plug-in 'hff' in backends; allowed: hf, "),
     "an unknown objective": ("arms.0.objective=none", "no plug-in 'none' in objectives; allowed: cft, cgd, "),

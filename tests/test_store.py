@@ -299,7 +299,7 @@ def test_a_store_of_another_version_is_refused_with_both_versions(tmp_path: Path
     database = sqlite3.connect(tmp_path / "run.sqlite")
     database.execute("PRAGMA user_version = 99")
     database.close()
-    with pytest.raises(UserError, match="has store version 99, this cgd reads version 3"):
+    with pytest.raises(UserError, match="has store version 99, this cgd reads version 4"):
         Store(tmp_path / "run.sqlite")
 
 

@@ -20,8 +20,8 @@ from cgd.config import Price
 from cgd.errors import UserError
 from cgd.records import Grade, Message, Prompt, Reply, Request, State
 
-SCHEMA_VERSION = 3
-_SAME_TABLES = (2,)
+SCHEMA_VERSION = 4
+_SAME_TABLES = (2, 3)
 """Versions that differ from the present one in their views alone."""
 # Faults that come from outside (primary result codes of SQLite); any other is a bug.
 _OUTSIDE = {
