@@ -45,7 +45,7 @@ format: install  ## let ruff format and fix
 	$(BIN)/ruff check --fix .
 
 bench: install  ## what cgd costs and survives, about half an hour on a machine that does nothing else (docs/performance.md)
-	for name in startup store driver durability training; do $(BIN)/python -m benchmarks.$$name --json || exit 1; done
+	for name in startup store grading scoring driver durability training; do $(BIN)/python -m benchmarks.$$name --json || exit 1; done
 
 clean:  ## remove environments and caches, keep runs
 	rm -rf .venv .venv-vllm .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
