@@ -110,7 +110,7 @@ def test_a_runs_records_are_compared_with_the_prompts_it_was_tested_on(store: St
     training = make_prompts(["What is 1 + 1?", "What is 2 + 2?"], "train")
     add_records(store, training, [("d", f"You forgot that {QUESTION}", "2"), ("d", "Right.", "4")])
     add_predictions(store, "sums", "base", make_prompts([QUESTION, "what is 2 + 2"], "test"), [RIGHT] * 2)
-    account = contamination(store, [])
+    account = contamination(store, training)
     assert [account["sums"][field]["n_overlaps"] for field in ("prompt", "critique", "refinement")] == [1, 1, 0]
     assert account["sums"]["prompt"]["first"][0]["training_id"] == training[1].id
 
