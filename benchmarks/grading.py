@@ -29,8 +29,10 @@ HOSTILE = (
 
 def main() -> None:
     """Grade both kinds."""
-    arguments = parser(__doc__).parse_args()
-    items = gsm8k_items()
+    options = parser(__doc__)
+    options.add_argument("--problems", type=int, help="how many of the test problems; all where absent")
+    arguments = options.parse_args()
+    items = gsm8k_items(arguments.problems)
     started = time.perf_counter()
     grades = grade_many(items)
     seconds = time.perf_counter() - started
@@ -39,11 +41,11 @@ def main() -> None:
     )
 
 
-def gsm8k_items() -> list[GradingItem]:
+def gsm8k_items(problems: int | None) -> list[GradingItem]:
     """Four predictions a problem."""
     task = build_task("gsm8k", {"path": str(DATA / "gsm8k_test.jsonl")})
     items = []
-    for prompt in task.load("test", None, 0):
+    for prompt in task.load("test", problems, 0):
         solution, rule = str(prompt.solution), task.rule(prompt)
         steps = solution.rpartition("\n")[0]
         for text in (solution, f"{steps}\nAnswer: {len(steps)}", f"{steps} So it is {prompt.answer}.", steps[:80]):

@@ -1,9 +1,15 @@
-"""Run with: pytest tests/test_grade_file.py."""
+"""Run with: pytest tests/test_grade_file.py.
+
+`grading_table/*.jsonl` holds rows as `cgd grade` takes them, written by hand, each with the verdicts that a person
+gives and why.
+"""
 
 from __future__ import annotations
 
+import io
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,30 +18,42 @@ from typer.testing import CliRunner
 
 from cgd.cli import app
 from cgd.errors import UserError
-from cgd.grade_file import read_lines, verdicts
+from cgd.grade_file import Line, verdicts
+from cgd.grading import grade_many
 from cgd.grading_kinds import infer_kind
-from tests.grading_cases import ROWS, Row
+from cgd.records import AnswerFormat
+
+TABLE = sorted((Path(__file__).parent / "grading_table").glob("*.jsonl"))
+ROWS = [json.loads(text) for path in TABLE for text in path.read_text(encoding="utf-8").split("\n") if text]
+PLAIN = {"gold": "18", "prediction": "Answer: 18"}
 
 
-def line(row: Row) -> str:
-    values = {"gold": row.gold, "prediction": row.prediction, "kind": row.kind, "tolerance": row.tolerance}
-    return json.dumps({name: value for name, value in values.items() if value is not None or name == "prediction"})
+def lines(rows: Sequence[dict[str, Any]]) -> str:
+    return "".join(json.dumps(row) + "\n" for row in rows)
 
 
-@pytest.fixture(scope="module")
-def graded() -> list[dict[str, Any]]:
-    return list(verdicts(read_lines([line(row) for row in ROWS], "table")))
+def graded(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return list(verdicts(io.BytesIO(lines(rows).encode()), "table"))
 
 
-@pytest.mark.parametrize("index", range(len(ROWS)), ids=[f"{row.prediction!r}-{row.gold!r}" for row in ROWS])
-def test_a_table_is_graded_as_a_person_grades_it(graded: list[dict[str, Any]], index: int) -> None:
-    row, verdict = ROWS[index], graded[index]
-    assert (verdict["strict"], verdict["flexible"]) == (row.strict, row.flexible), verdict
+def test_a_table_is_graded_as_a_person_grades_it() -> None:
+    found = [{"strict": verdict["strict"], "flexible": verdict["flexible"]} for verdict in graded(ROWS)]
+    assert [row | verdict for row, verdict in zip(ROWS, found, strict=True) if row != row | verdict] == []
 
 
-def test_the_table_is_large_and_half_of_it_is_to_be_refused() -> None:
+@pytest.mark.parametrize("answer_format", ["answer_line", "boxed"])
+def test_a_task_grades_the_table_likewise_but_asks_for_its_own_format(answer_format: AnswerFormat) -> None:
+    items = [Line.model_validate(row).item() for row in ROWS]
+    asked = [item._replace(rule=item.rule._replace(answer_format=answer_format)) for item in items]
+    pairs = list(zip(ROWS, grade_many(asked), strict=True))
+    assert [(row, grade) for row, grade in pairs if grade.flexible != row["flexible"]] == []
+    assert [(row, grade) for row, grade in pairs if grade.strict and not row["strict"]] == []
+
+
+def test_the_table_is_large_and_nearly_half_of_it_is_to_be_refused() -> None:
     assert len(ROWS) >= 150
-    assert 0.35 < sum(row.flexible is False for row in ROWS) / len(ROWS) < 0.55
+    assert 0.35 < sum(row["flexible"] is False for row in ROWS) / len(ROWS) < 0.55
+    assert all(row["why"] for row in ROWS)
 
 
 def run(*arguments: str, given: str | None = None) -> Any:
@@ -44,13 +62,14 @@ def run(*arguments: str, given: str | None = None) -> Any:
 
 def test_only_verdicts_come_out_one_a_line_in_the_order_of_the_input(tmp_path: Path) -> None:
     path = tmp_path / "table.jsonl"
-    path.write_text("\n".join([line(ROWS[0]), "", line(ROWS[5]), line(ROWS[11])]) + "\n")
+    rows: list[dict[str, Any]] = [PLAIN, PLAIN | {"prediction": "19"}, PLAIN | {"prediction": None}]
+    path.write_text("\ufeff" + lines(rows).replace("\n", "\n\n"), encoding="utf-8")
     done = run(str(path))
     assert done.exit_code == 0
     found = [json.loads(text) for text in done.stdout.splitlines()]
     assert [list(verdict) for verdict in found] == [["strict", "flexible", "extracted", "reason"]] * 3
     assert [verdict["strict"] for verdict in found] == [True, False, None]
-    assert run("-", given=path.read_text()).stdout == done.stdout
+    assert run("-", given=path.read_text(encoding="utf-8")).stdout == done.stdout
 
 
 @pytest.mark.parametrize(
@@ -59,18 +78,37 @@ def test_only_verdicts_come_out_one_a_line_in_the_order_of_the_input(tmp_path: P
         ("{", "table.jsonl:2: not JSON"),
         ("[1]", "table.jsonl:2: each line must be a JSON object, got list"),
         ('{"prediction": "5"}', "gold: required, but absent"),
+        ('{"gold": null, "prediction": "5"}', "gold: must be a text, a number, true or false, or a list (got None)"),
         ('{"gold": "5"}', "prediction: required, but absent"),
         ('{"gold": "5", "prediction": 5}', "prediction: Input should be a valid string"),
         ('{"gold": "5", "prediction": "5", "kind": "maths"}', "kind: Input should be 'math', 'choice'"),
         ('{"gold": "5", "prediction": "5", "tolerance": -1}', "tolerance: Input should be greater than or equal to 0"),
+        ('{"gold": "5", "prediction": "5", "tolerance": Infinity}', "tolerance: Input should be a finite number"),
     ],
 )
 def test_a_malformed_line_is_named_before_anything_is_printed(text: str, message: str, tmp_path: Path) -> None:
     path = tmp_path / "table.jsonl"
-    path.write_text(f"{line(ROWS[0])}\n{text}\n")
+    path.write_text(f"{json.dumps(PLAIN)}\n{text}\n")
     done = run(str(path))
     assert isinstance(done.exception, UserError) and message in str(done.exception)
     assert done.stdout == ""
+
+
+def test_golds_may_be_numbers_truth_values_and_lists() -> None:
+    rows = [(18, "18"), (0.5, "1/2"), (True, "yes"), (False, "yes"), (["a", "b"], "[a, b]"), ([1, 2, 3], "[1, 2]")]
+    found = graded([{"gold": gold, "prediction": prediction} for gold, prediction in rows])
+    assert [verdict["strict"] for verdict in found] == [True, True, True, False, True, False]
+
+
+def test_a_long_answer_is_compared_where_the_gold_is_as_long() -> None:
+    listed = list(range(1000))
+    assert [verdict["strict"] for verdict in graded([{"gold": listed, "prediction": f"Answer: {listed}"}])] == [True]
+
+
+def test_more_rows_than_are_graded_at_once_keep_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cgd.grade_file._AT_ONCE", 3)
+    found = graded([{"gold": str(n), "prediction": f"Answer: {n % 4}"} for n in range(8)])
+    assert [verdict["strict"] for verdict in found] == [True] * 4 + [False] * 4
 
 
 def test_a_file_that_is_not_there_is_the_users_mistake(tmp_path: Path) -> None:
@@ -115,13 +153,13 @@ HOSTILE = {
 @pytest.mark.timeout(120)
 def test_hostile_predictions_end_and_the_next_ones_are_graded() -> None:
     """Twelve of them, as mathematics and as lists, each followed by an ordinary one."""
-    lines = []
+    rows: list[dict[str, Any]] = []
     for kind in ("math", "list"):
         for text in HOSTILE.values():
-            lines += [json.dumps({"gold": "5", "prediction": text, "kind": kind, "tolerance": 0.1})]
-            lines += [json.dumps({"gold": "5", "prediction": "Answer: 5"})]
+            rows += [{"gold": "5", "prediction": text, "kind": kind, "tolerance": 0.1}]
+            rows += [{"gold": "5", "prediction": "Answer: 5"}]
     started = time.monotonic()
-    found = list(verdicts(read_lines(lines, "table")))
+    found = graded(rows)
     assert [verdict["strict"] for verdict in found[1::2]] == [True] * len(HOSTILE) * 2
     assert not any(verdict["strict"] or verdict["flexible"] for verdict in found[::2])
     assert time.monotonic() - started < 110

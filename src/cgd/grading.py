@@ -15,32 +15,24 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import NamedTuple
 
-from cgd.grading_answers import (
-    LONGEST_ANSWER,
-    LONGEST_PREDICTION,
-    asked_answer,
-    normalise_math,
-    normalise_text,
-    own_words,
-    plain_number,
-    tidy,
-)
+from cgd.grading_answers import LONGEST_ANSWER, normalise_math, normalise_text, plain_number, stated_number
+from cgd.grading_finding import LONGEST_PREDICTION, asked_answer, own_words
 from cgd.grading_kinds import answer_of, choice, same_list, truth, within
 from cgd.grading_pool import Comparison, compare_many
 from cgd.records import AnswerKind, Grade, GradingRule
 
-GRADER = f"math-verify/{version('math-verify')} cgd/2"
+GRADER = f"math-verify/{version('math-verify')} cgd/3"
 """Names the rules a grade was made by; raise our own number with every change that can change a verdict."""
 
 Reason = str
 """Scored: `equal`, `different`, `no_answer`, `too_long`. Unscored: `timeout`, `no_prediction`, `error:<what>`."""
 
-_EQUATION = re.compile(r"[^,;<>=!]*=([^=]*)")
 _WORDS = re.compile(r"\(?[A-J]\)?|yes|no|(?!infinity)[A-Za-z]{4,}(?:[ -][A-Za-z]+)*", re.IGNORECASE)
 _WRAPPED_WORDS = re.compile(r"\\(?:text|textbf|mbox|mathrm)\s*\{[^{}]*\}")
 _CHOICE = re.compile(r"\(?([a-j])(?:\)|[.:])\s.*")
-_BASED = re.compile(r"([0-9A-F]+)(?:_([0-9]{1,2}))?")
-_CLOCK = re.compile(r"\d+(?::\d+)+(?:[ap]\.?m\.?)?", re.IGNORECASE)
+_BASED = re.compile(r"([0-9A-F]+)(?:(?:_|\(?base)\(?([0-9]{1,2}|[a-z]+)\)*)?")
+_BASES = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+_CLOCK = re.compile(r"0*(\d+(?::\d+)+(?:[ap]m)?)")
 
 
 class GradingItem(NamedTuple):
@@ -121,8 +113,7 @@ def _read(item: GradingItem) -> _Reading:
         return _Reading(None, None)
     text = own_words((item.prediction or "")[-LONGEST_PREDICTION:])
     asked = asked_answer(text, answer_format)
-    # A text that is one word is that answer, and no other one is in it: 15x is not 15.
-    found = asked if asked and asked == tidy(text) and asked.isalnum() else answer_of(text, kind) or asked
+    found = answer_of(text, kind) or asked
     return _Reading(
         strict=_Question(asked, item.gold, kind, tolerance) if asked else None,
         flexible=_Question(found, item.gold, kind, tolerance) if found else None,
@@ -152,7 +143,7 @@ def _verdict(reason: Reason) -> bool | None:
 
 def _quick_reason(question: _Question) -> Reason | None:
     """The reason where it needs no math-verify, else None."""
-    if len(question.answer) > LONGEST_ANSWER:
+    if len(question.answer) > min(max(LONGEST_ANSWER, 2 * len(question.gold)), 20 * LONGEST_ANSWER):
         return "too_long"
     if question.kind not in ("math", "tolerance"):
         return _by_kind(question)
@@ -165,11 +156,10 @@ def _quick_reason(question: _Question) -> Reason | None:
         return "equal"
     gold_number = plain_number(gold)
     if gold_number is not None:
-        equation = _EQUATION.fullmatch(answer)
-        number = plain_number(equation[1].strip() if equation else answer)
+        number = stated_number(answer)
         if number is not None:
             return _said(number.equals(gold_number))
-        if not re.search(r"[\d\\]", answer):
+        if not re.search(r"[\d\\]", answer) and answer != "e":
             return "different"  # words or letters alone: never a number
     elif _WORDS.fullmatch(gold) or _WRAPPED_WORDS.fullmatch(gold):
         return _said(_same_text(answer, gold))
@@ -201,12 +191,14 @@ def _same_text(answer: str, gold: str) -> bool:
 def _same_notation(answer: str, gold: str) -> Reason | None:
     """Clock times or ratios (6:30) and numbers in a base (2516_8): to math-verify they are arithmetic."""
     answer, gold = (re.sub(r"\\text|\\mathrm|[{}\s]", "", side) for side in (answer, gold))
-    if _CLOCK.fullmatch(answer) or _CLOCK.fullmatch(gold):
-        return _said(answer.replace(".", "").casefold() == gold.replace(".", "").casefold())
+    times = [_CLOCK.fullmatch(side.replace(".", "").casefold()) for side in (answer, gold)]
+    if any(times):
+        return _said(all(times) and len({time[1] for time in times if time}) == 1)
     based = [_BASED.fullmatch(side) for side in (answer, gold)]
     if not any(number and number[2] for number in based):
         return None
     first, second = based
     if first is None or second is None or first[1] != second[1]:
         return "different"
-    return _said(first[2] == second[2] or None in (first[2], second[2]))
+    bases = {str(_BASES.index(base) + 2) if base in _BASES else base for base in (first[2], second[2]) if base}
+    return _said(len(bases) == 1)

@@ -7,22 +7,32 @@ math-verify.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from fractions import Fraction
 
-from cgd.grading_answers import any_answer, normalise_math, normalise_text, plain_number
+from cgd.grading_answers import normalise_math, normalise_text, plain_number, stated_number
+from cgd.grading_finding import any_answer
 from cgd.records import AnswerKind
 
 _TRUE, _FALSE = {"true", "yes", "correct"}, {"false", "no", "incorrect"}
 _CHOICE_GOLD = re.compile(r"\(?[A-J]\)?")
 _LETTER = re.compile(
     # "(C)", "C", "C.", "**C**: 12", "option C"; a bare letter in a sentence ("A dog") is no choice
-    r"(?:the\s+)?(?:correct\s+)?(?:option|choice|answer)?\s*(?:is\s+)?\W{0,3}?(?:\(([a-j])\)|([a-j])(?=$|[).:]))(?:\W.*)?",
+    r"(?:the\s+)?(?:correct\s+)?(?:option|choice|answer)?\s*(?:is\s+)?\W{0,3}?(?:\(([a-j])\)|([a-j])(?=$|[).:]|\s+is\s+(?:the\s+)?(?:correct|right|best)\b))(?:\W.*)?",
     re.IGNORECASE | re.DOTALL,
 )
+_REFUSED_LETTER = re.compile(r".{0,40}?\(?\b[a-j]\b\W{0,4}(?:is|was)\s+(?:not|wrong|incorrect)\b", re.DOTALL)
+_LEAD = re.compile(
+    # "So the capital is Paris", "Hence (C)", "I choose C": what is said of the thing asked for
+    r"(?!.*\b(?:draft|student|critique|not)\b)(?:(?:so|thus|therefore|hence|then)\b,?\s+)?"
+    r"(?:(?:it|(?:the|this|that)\s+[^,;:.!?]{1,60}?)\s+(?:is|was|must be)\s+"
+    r"|I\s+(?:would\s+|will\s+)?(?:choose|pick|select)\s+)?",
+    re.IGNORECASE,
+)
 _FIRST_WORD = re.compile(r"\W*([a-z]+)(?=\W*$|\s*[,.;:!*]|\s+(?:because|since|as|it|they|the|he|she|this|that|for)\b)")
-_PLAIN_WORDS = re.compile(r"(?!pi\b|infinity\b|infty\b)[A-Za-z][A-Za-z'’-]+(?: [A-Za-z'’-]+)*")
-_ONE_LETTER_UNIT = re.compile(r"(?<=[\d}])\s+[A-Za-z]$")
-"""4.5 J: a letter apart from its number is a unit where numbers are measured, not a factor."""
+_PLAIN_WORDS = re.compile(r"(?!pi\b|infinity\b|infty\b)[A-Za-z]{2}[A-Za-z'’-]*(?: [A-Za-z'’-]+)*")
+_ONE_LETTER_UNIT = re.compile(r"(?<=[\d}])\s*[ACFHJKLNTVWghlms]$")
+"""4.5 J: a unit where numbers are measured, not a factor."""
 _QUOTES = "\"'“”‘’"
 _DEEPEST = 8  # lists in lists
 _OPENING, _CLOSING = "([{", ")]}"
@@ -38,7 +48,7 @@ def infer_kind(gold: str) -> AnswerKind:
         return "choice"
     parts = elements(plain) if plain.startswith("[") else None
     # Two numbers in brackets may be an interval, which math-verify knows.
-    if parts is not None and (len(parts) > 2 or any(part[:1] in _QUOTES or not part for part in parts)):
+    if parts is not None and (len(parts) != 2 or any(part[:1] in _QUOTES or not part for part in parts)):
         return "list"
     return "text" if _PLAIN_WORDS.fullmatch(plain) else "math"
 
@@ -53,18 +63,30 @@ def answer_of(text: str, kind: AnswerKind) -> str | None:
     if kind in ("math", "tolerance"):
         return any_answer(text, "math")
     found = any_answer(text, "text")
-    if kind == "choice" and found and choice(found) is None:
-        return None
-    if kind == "boolean" and found and truth(found) is None:
-        return None
-    return _bracketed(found) if kind == "list" and found else found
+    if found is None or kind == "list":
+        return found and _last_list(found)
+    shorter = found[_end_of_lead(found) :]
+    if kind == "choice":
+        return next((said for said in (found, shorter) if choice(said)), None)
+    if kind == "boolean":
+        return next((said for said in (found, shorter) if truth(said) is not None), None)
+    return shorter
 
 
-def _bracketed(text: str) -> str:
-    """From the first opening bracket to the last closing one; the text as it is without them."""
-    start = min((place for mark in _OPENING if (place := text.find(mark)) >= 0), default=0)
+def _end_of_lead(text: str) -> int:
+    found = _LEAD.match(text)
+    return found.end() if found else 0
+
+
+def _last_list(text: str) -> str:
+    """The last text in brackets that match, where words stand before it; else the text as it is."""
     end = max(text.rfind(mark) for mark in _CLOSING) + 1
-    return text[start:end] if end > start else text
+    depth = 0
+    for place in range(end - 1, -1, -1):
+        depth += (text[place] in _CLOSING) - (text[place] in _OPENING)
+        if depth == 0:
+            return text[place:end] if re.search("[A-Za-z]", text[:place]) else text
+    return text
 
 
 def truth(text: str) -> bool | None:
@@ -76,8 +98,9 @@ def truth(text: str) -> bool | None:
 
 def choice(text: str) -> str | None:
     """The letter that a text chooses, in lower case: `(C)`, `C.`, `C) 12 apples`, `option C`; None without one."""
-    found = _LETTER.fullmatch(normalise_text(text))
-    return (found[1] or found[2]).lower() if found else None
+    plain = normalise_text(text)
+    found = None if _REFUSED_LETTER.match(plain) else _LETTER.fullmatch(plain)
+    return found[1] or found[2] if found else None
 
 
 def elements(text: str) -> list[str] | None:
@@ -85,9 +108,11 @@ def elements(text: str) -> list[str] | None:
 
     Commas inside brackets and quotation marks part nothing.
     """
-    inner = text.strip().replace(r"\{", "{").replace(r"\}", "}").replace(r"\left", "").replace(r"\right", "")
+    inner = text.strip().strip("$").replace(r"\{", "{").replace(r"\}", "}").replace(r"\left", "").replace(r"\right", "")
     if inner[:1] and inner[0] in _OPENING and inner[-1:] == _CLOSING[_OPENING.index(inner[0])]:
         inner = inner[1:-1]
+    else:
+        inner = re.sub(r",?\s+and\s+", ", ", inner)
     parts, depth, quote, start = [], 0, "", 0
     for place, character in enumerate(inner):
         if quote:
@@ -117,14 +142,19 @@ def same_list(answer: str, gold: str) -> bool | None:
     ours, theirs = elements(answer), elements(gold)
     if ours is None or theirs is None:
         return None if _MATHS.search(gold) else normalise_text(answer) == normalise_text(gold)
+    if gold.strip().startswith(("{", r"\{")):
+        ours, theirs = _members(ours), _members(theirs)
     if len(ours) != len(theirs):
         return False
-    if gold.strip().startswith(("{", r"\{")):
-        ours, theirs = sorted(ours, key=_canonical), sorted(theirs, key=_canonical)
     pairs = [(a, b) for a, b in zip(ours, theirs, strict=True) if _canonical(a) != _canonical(b)]
     if any(_MATHS.search(a) or _MATHS.search(b) for a, b in pairs):
         return None
     return not pairs
+
+
+def _members(parts: Sequence[str]) -> list[str]:
+    """One of each, in an order that is the same for equal sets."""
+    return [each for _, each in sorted({_canonical(each): each for each in parts}.items())]
 
 
 def _canonical(element: str, depth: int = 0) -> str:
@@ -144,7 +174,7 @@ def within(answer: str, gold: str, tolerance: float) -> bool | None:
 
     A gold of zero has no share: the tolerance itself is the largest difference then.
     """
-    numbers = [plain_number(_ONE_LETTER_UNIT.sub("", normalise_math(text))) for text in (answer, gold)]
+    numbers = [stated_number(_ONE_LETTER_UNIT.sub("", normalise_math(text))) for text in (answer, gold)]
     if any(number is None for number in numbers):
         return None
     ours, theirs = (number.value * number.factor for number in numbers if number is not None)

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from benchmarks import grading
+
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -58,3 +60,10 @@ def test_driver_measures_at_a_real_server(cache_of_the_user: str | None, monkeyp
         "driver", "--pairs", "1", "--stub-rows", "20", "--real-rows", "4", "--slots", "2", "--no-distilabel"
     )
     assert found["real_server_ratio"] > 0
+
+
+def test_grading_measures_rows_and_hostile_answers() -> None:
+    if not grading.DATA.exists():
+        pytest.skip(f"no benchmark data at {grading.DATA}; set CGD_DATA")
+    found = figures("grading", "--problems", "20")
+    assert found["rows"] == 80 and found["rows_per_s"] > 0 and found["within_limit"] == 1

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+import tempfile
 from typing import Annotated
 
 import typer
@@ -23,15 +25,18 @@ def grade(
 
     Example: echo '{"gold": "1/2", "prediction": "So it is 0.5."}' | cgd grade -
     """
-    from cgd.grade_file import read_lines, verdicts
+    from cgd.grade_file import verdicts
 
     name = "standard input" if file == "-" else file
-    try:
-        # Lines end at \n alone: other line separators are legal inside JSON text.
-        stream = sys.stdin.buffer if file == "-" else open(file, "rb")  # noqa: SIM115 - stdin is not ours to close
-        with stream:
-            lines = stream.read().decode("utf-8", errors="replace").split("\n")
-    except OSError as error:
-        raise UserError(f"can't read {name}: {error.strerror}") from error
-    for verdict in verdicts(read_lines(lines, name)):
-        typer.echo(json.dumps(verdict))
+    with tempfile.TemporaryFile() as table:  # a pipe can be read only once
+        try:
+            if file == "-":
+                shutil.copyfileobj(sys.stdin.buffer, table)
+            else:
+                with open(file, "rb") as source:
+                    shutil.copyfileobj(source, table)
+        except OSError as error:
+            raise UserError(f"can't read {name}: {error.strerror}") from error
+        table.seek(0)
+        for verdict in verdicts(table, name):
+            typer.echo(json.dumps(verdict))
