@@ -47,6 +47,15 @@ _REJECTED = re.compile(r"(?:not|wrong|incorrect)\b|.{0,20}\b(?:which|that) is (?
 _REJECTED_BOX = re.compile(
     r"\}[$\s]*,?\s*(?:(?:which|that|this|it)\s+)?(?:is|was)\s+(?:wrong|incorrect)\b", re.IGNORECASE
 )
+_REFUSED = re.compile(
+    r"\b(?:not|instead of|rather than|reject(?:s|ed|ing)?)\s+(?:the\s+)?"
+    r"(?:(?:answer|value|result)\s+(?:of\s+)?)?[$\s]*$",
+    re.IGNORECASE,
+)
+"""What is said right before an answer that is not given."""
+_STUDENTS_BOX = re.compile(r"\bstudent\s+" + _SAYS + r"\s+(?:that\s+)?[$\s]*$", re.IGNORECASE)
+_CONTRADICTED = re.compile(r"\}[$\s]*[.,;]?\s*(?:however|but|actually|this|that)\b", re.IGNORECASE)
+"""A student of whom a problem tells may have a box, too: only what follows it tells them apart."""
 _CLAIM_END = re.compile(r"\n|[.;](?=[\s\"”]|$)|,?\s(?:because|since|which|so)\b", re.IGNORECASE)
 _MATHS = re.compile(
     r"\$\$(.{1,500}?)\$\$|\\\[(.{1,500}?)\\\]|\\\((.{1,500}?)\\\)|\$(?=\S)([^$\n]{1,500}?)(?<=\S)\$(?!\d)", re.DOTALL
@@ -124,8 +133,8 @@ def any_answer(text: str, kind: Literal["math", "text"]) -> str | None:
 
 def _last_formula(text: str) -> str | None:
     """The formula or number that ends last."""
-    formulas = [found for found in _MATHS.finditer(text) if len(_inside(found)) > 1 or _inside(found).isdigit()]
-    last = max([*formulas[-1:], *list(_SOME_NUMBER.finditer(text))[-1:]], key=re.Match.end, default=None)
+    ends = [_last_given(_MATHS, text), _last_given(_SOME_NUMBER, text)]
+    last = max((found for found in ends if found), key=re.Match.end, default=None)
     if last is None:
         return None
     if last.re is _SOME_NUMBER:
@@ -135,12 +144,24 @@ def _last_formula(text: str) -> str | None:
     return formula.rpartition("=")[2] if is_chain else formula
 
 
+def _last_given(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
+    """The last match that is not refused, and not a letter in dollar signs."""
+    for found in reversed(list(pattern.finditer(text))):
+        is_letter = pattern is _MATHS and len(_inside(found)) == 1 and not _inside(found).isdigit()
+        if not is_letter and not _REFUSED.search(text[max(0, found.start() - 40) : found.start()]):
+            return found
+    return None
+
+
 def _own_box(text: str) -> tuple[int, str] | None:
     """The last box that is neither somebody else's nor called wrong: where its content begins, and the content."""
     for start, end in reversed(boxes(text)):
-        before = text[max(0, start - 100) : start].rpartition("\\")[0]
-        somebody_elses = _SOMEONE_ELSES_BOX.search(before) or _REJECTED_BOX.match(text[end : end + 40])
-        if not somebody_elses and text[start:end].strip():
+        before, after = text[max(0, start - 100) : start].rpartition("\\")[0], text[end : end + 40]
+        refused = _REFUSED.search(before) or _REJECTED_BOX.match(after)
+        somebody_elses = _SOMEONE_ELSES_BOX.search(before) or (
+            _STUDENTS_BOX.search(before) and _CONTRADICTED.match(after)
+        )
+        if not refused and not somebody_elses and text[start:end].strip():
             return start, text[start:end]
     return None
 
