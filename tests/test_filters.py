@@ -166,6 +166,18 @@ def test_the_reason_tells_the_gain_or_the_share(folder: RunFolder, monkeypatch: 
     assert reasons(folder)["2"] == "not in the highest 50% by gain"
 
 
+def test_rows_are_weighted_by_gain_and_those_without_any_are_left_out(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Gains 0.5 and 0.125 have the mean 0.3125: weights 1.6 and 0.4; a prompt's own weight of 2 makes 1.6 into 3.2."""
+    monkeypatch.setattr(filters, "information_gains", lambda *_: {one.id: GAINS[one.key] for one in records()})
+    own = records()
+    own[0] = replace(own[0], prompt=replace(own[0].prompt, meta={"weight": 2.0}))
+    found = filter_records(folder, make_recipe(dataset={"weight_by_gain": True}), own, {})
+    assert [one.prompt.meta["weight"] for one in found] == [pytest.approx(3.2), pytest.approx(0.4)]
+    assert reasons(folder) == {"2": "information gain -0.250 nats a token, so of no weight"}
+
+
 def test_a_random_share_is_not_scored_and_follows_the_seed(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(filters, "information_gains", None)
     dataset = {"by_gain": {"keep": 0.34, "order": "random"}}
@@ -212,7 +224,9 @@ def test_gains_are_of_the_untrained_student_and_scored_once(student: Path, folde
 # What a recipe may ask
 
 
-@pytest.mark.parametrize("dataset", [{"drop": ["unspecific"]}, {"min_gain": 0.0}, {"by_gain": {"keep": 0.5}}])
+@pytest.mark.parametrize(
+    "dataset", [{"drop": ["unspecific"]}, {"min_gain": 0.0}, {"by_gain": {"keep": 0.5}}, {"weight_by_gain": True}]
+)
 def test_critiques_that_no_arm_needs_are_not_judged(dataset: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="no arm learns from a refinement"):
         resolve(make_recipe(dataset=dataset))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cgd.config import Recipe
+from cgd.dataset.build import write_parquet
 from cgd.errors import UserError
 from cgd.records import Prompt, Record
 from cgd.store import Drop, Store
@@ -193,3 +194,18 @@ def test_what_can_not_be_had_is_refused(
 def test_a_folder_without_a_manifest_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"holds no manifest.json"):
         run_recipe(tmp_path)
+
+
+def test_rows_weighted_by_gain_have_the_weights_of_the_run(store: Store, tmp_path: Path) -> None:
+    """What was left out or weighted by gain can't be told from texts alone: the run's own file has it."""
+    add_records(store, make_prompts(["0?", "1?"]), WHOLE[:2])
+    recipe = make_recipe(
+        arms=[{"name": "ours", "objective": "cgd"}], teacher={"backend": "tutor"}, dataset={"weight_by_gain": True}
+    )
+    (tmp_path / "manifest.json").write_text(json.dumps({"recipe": recipe.model_dump(mode="json")}))
+    with pytest.raises(UserError, match=r"rows are weighted by gain, and .*ours\.parquet is not there yet"):
+        stored_rows(tmp_path, store, objective=None, arm="ours")
+    as_made = stored_rows(tmp_path, store, objective="cgd", arm=None).rows
+    weighted = [row._replace(weight=weight) for row, weight in zip(as_made, (0.5, 1.5), strict=True)]
+    write_parquet(weighted, tmp_path / "dataset" / "ours.parquet")
+    assert stored_rows(tmp_path, store, objective=None, arm="ours").rows == weighted

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from statistics import fmean
 
 from cgd.analysis.contamination import find_contaminated, removals
 from cgd.analysis.uncertainty import TokenScores, gains
@@ -60,15 +62,31 @@ def filter_records(
     if config.by_gain:
         left = _without(left, drops)
         drops += _outside({record.id: gain[record.id] for record in left}, config.by_gain, recipe.seed)
+    if config.weight_by_gain:
+        drops += [
+            Drop(record.id, f"information gain {gain[record.id]:.3f} nats a token, so of no weight")
+            for record in _without(left, drops)
+            if gain[record.id] <= 0
+        ]
     folder.store.set_drops("filters", drops)
     kept = _without(records, drops)
     if records and not kept:
         raise UserError(
             f"[dataset] and the reviews leave none of {len(records)} records to train on (the first one: "
             f"{drops[0].reason}); the store's table `drops` has every reason. Name less under contaminated, drop, "
-            "min_gain or by_gain, or reject fewer"
+            "min_gain, by_gain or weight_by_gain, or reject fewer"
         )
-    return kept
+    return _weighted(kept, gain) if config.weight_by_gain else kept
+
+
+def _weighted(records: Sequence[Record], gain: Mapping[str, float]) -> list[Record]:
+    """The records with weights in proportion to their gains, 1 on average; a prompt's own weight stays a factor."""
+    mean = fmean(gain[record.id] for record in records)
+    weights = [float(record.prompt.meta.get("weight", 1.0)) * gain[record.id] / mean for record in records]
+    return [
+        replace(record, prompt=replace(record.prompt, meta={**record.prompt.meta, "weight": weight}))
+        for record, weight in zip(records, weights, strict=True)
+    ]
 
 
 def information_gains(folder: RunFolder, recipe: Recipe, records: Sequence[Record]) -> dict[str, float]:

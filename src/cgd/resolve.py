@@ -110,8 +110,8 @@ def _check_filters(recipe: Recipe, needs: frozenset[str]) -> None:
     """Refuse to judge critiques and refinements that are not made."""
     if (recipe.dataset.drop or recipe.dataset.needs_gains) and "refinement" not in needs:
         raise UserError(
-            "[dataset] drop, min_gain and by_gain judge critiques and refinements, and no arm learns from a "
-            "refinement; add an arm that does (cgd, say), or take these keys away (by_gain at random may stay)"
+            "[dataset] drop, min_gain, by_gain and weight_by_gain judge critiques and refinements, and no arm learns "
+            "from a refinement; add an arm that does (cgd, say), or take these keys away (by_gain at random may stay)"
         )
 
 

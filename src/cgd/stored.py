@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 from cgd.config import GeneratedConfig, Recipe
 from cgd.controls import controls_of
 from cgd.data import choose_prompts
-from cgd.dataset.build import training_rows
+from cgd.dataset.build import read_weights, training_rows
 from cgd.errors import UserError
 from cgd.plugins import build_objective
 from cgd.records import Prompt, Record, TrainingRow
@@ -62,8 +62,18 @@ def stored_rows(folder: Path, store: Store, *, objective: str | None, arm: str |
         filtered = {row["record_id"] for row in store.query("SELECT record_id FROM drops WHERE stage = 'filters'")}
         records = [record for record in records if record.id not in filtered]
         rows, left_out = training_rows(records, objectives, controls=controls_of(recipe))
+        if recipe.dataset.weight_by_gain:
+            rows[name] = _weighted(rows[name], folder / "dataset" / f"{name}.parquet")
     by_id = {record.id: record for record in records}
     return StoredRows(recipe, name, [by_id[row.record_id] for row in rows[name]], rows[name], left_out)
+
+
+def _weighted(rows: list[TrainingRow], dataset: Path) -> list[TrainingRow]:
+    """The rows with the weights that the run gave them."""
+    if not dataset.is_file():
+        raise UserError(f"rows are weighted by gain, and {dataset} is not there yet; cgd run writes it")
+    weights = read_weights(dataset)
+    return [row._replace(weight=weights[row.record_id]) for row in rows]
 
 
 def run_recipe(folder: Path) -> Recipe:

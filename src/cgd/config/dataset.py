@@ -45,7 +45,11 @@ class DatasetConfig(Section):
     """Keep a share of what is left by then, as `{ keep = 0.5, order = "highest" }` (or `"lowest"`; `"random"` for
     comparison, for which nothing is scored)."""
 
+    weight_by_gain: bool = False
+    """Let a row's loss count in proportion to its gain, 1 on average; records without any gain are left out."""
+
     @property
     def needs_gains(self) -> bool:
         """Critiques are scored under the student before anything is trained."""
-        return self.min_gain is not None or (self.by_gain is not None and self.by_gain.order != "random")
+        by_gain = self.by_gain is not None and self.by_gain.order != "random"
+        return self.min_gain is not None or by_gain or self.weight_by_gain

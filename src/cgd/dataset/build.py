@@ -87,6 +87,14 @@ def write_parquet(rows: Sequence[TrainingRow], path: Path) -> None:
     scratch.replace(path)
 
 
+def read_weights(path: Path) -> dict[str, float]:
+    """Weight by record id of rows that `write_parquet` wrote."""
+    from pyarrow import parquet
+
+    columns = parquet.read_table(path, columns=["record_id", "weight"]).to_pydict()
+    return dict(zip(columns["record_id"], columns["weight"], strict=True))
+
+
 def _row(record: Record, objective: Objective, dropout: ContextDropoutConfig | None) -> TrainingRow:
     reduced = objective.example(reduce_context(record, dropout)) if dropout else None
     return TrainingRow(record.id, objective.example(record), reduced, float(record.prompt.meta.get("weight", 1.0)))
