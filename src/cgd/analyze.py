@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,10 +31,11 @@ from cgd.runfolder import RunFolder
 from cgd.sampling import sample
 from cgd.scoring.contexts import encode_scored
 from cgd.scoring.run import ScoredRun, score_records
-from cgd.scoring.score import Scorer, divergences
+from cgd.scoring.score import Scored, Scorer, divergences
 from cgd.spending import Spending
 from cgd.store import Owner, Store, load_messages
 from cgd.stored import stored_records
+from cgd.training.completion_only import LossyTarget
 
 
 class Options(NamedTuple):
@@ -85,7 +87,8 @@ def analyze(folder: RunFolder, recipe: Recipe, options: Options) -> dict[str, An
 
 
 _MOVED = 64
-"""Answers on which the divergence from base is measured."""
+"""Answers to a task on which the divergence from base is measured."""
+_BASE_ANSWERS = "SELECT task, prompt, text FROM predictions WHERE arm = 'base' AND sample = 0 AND text != ''"
 _PARTS = ("drops", "information_gain", "pmi", "bayes", "left_out")
 
 
@@ -165,18 +168,23 @@ def _read(store: Store, scored: ScoredRun, model: Path) -> dict[str, RecordScore
 
 
 def _moved(store: Store, models: Mapping[str, Path]) -> dict[str, Any]:
-    """KL(trained ‖ base) a token on base's own answers to the benchmarks, nats: how far training has moved it."""
+    """By task, KL(trained ‖ base) a token on base's own answers, nats: how far training has moved the student."""
     tokenizer = load_tokenizer(models["student_before"])
-    answers = store.query(
-        "SELECT prompt, text FROM predictions WHERE arm = 'base' AND sample = 0 AND text != '' LIMIT ?", (_MOVED,)
-    )
-    texts = [encode_scored(tokenizer, load_messages(row["prompt"]), row["text"]) for row in answers]
-    if not texts:
-        return mean_of([])
+    answers: dict[str, list[Scored]] = {}
+    for row in store.query(
+        "SELECT task, prompt, text FROM predictions WHERE arm = 'base' AND sample = 0 AND text != ''"
+    ):
+        mine = answers.setdefault(row["task"], [])
+        if len(mine) < _MOVED:
+            with suppress(LossyTarget):  # such an answer can't be scored
+                mine.append(encode_scored(tokenizer, load_messages(row["prompt"]), row["text"]))
+    if not answers:
+        return {}
     trained, base = Scorer(models["student_after"]), Scorer(models["student_before"])
-    with StageProgress("divergence from base", len(texts)) as progress:
-        found = []
-        for value in divergences(trained, base, texts):
-            found.append(value)
-            progress.advance()
-    return mean_of(found)
+    with StageProgress("divergence from base", sum(map(len, answers.values()))) as progress:
+        found: dict[str, list[float]] = {}
+        for task, texts in answers.items():
+            for value in divergences(trained, base, texts):
+                found.setdefault(task, []).append(value)
+                progress.advance()
+    return {task: mean_of(values) for task, values in found.items()}

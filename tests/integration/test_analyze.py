@@ -47,7 +47,8 @@ def test_every_quantity_is_there_for_the_student_before_and_after_training(accou
         assert account["pmi"][model]["per_record"]["n"] == 8
         assert account["bayes"][model]["kl"]["n"] == 3
     assert account["entropy"]["student_before"] != account["entropy"]["student_after"]
-    assert account["moved"]["n"] == 6 and account["moved"]["mean"] > 0
+    (moved,) = account["moved"].values()
+    assert moved["n"] == 6 and moved["mean"] > 0
     assert account["audits"]["rates"]["leaks"]["n"] == 8
     assert (
         sum(account["audits"]["ledger"]["all"][f"{a} to {b}"] for a in ("right", "wrong") for b in ("right", "wrong"))
@@ -91,3 +92,9 @@ def test_an_arm_that_the_run_lacks_is_refused_with_those_it_has(analyzed: Path) 
 def test_a_training_seed_without_a_checkpoint_is_refused(analyzed: Path) -> None:
     done = CliRunner().invoke(app, ["analyze", str(analyzed), "--seed", "7"])
     assert isinstance(done.exception, UserError) and "the recipe trains: cgd seed 0, sft seed 0" in str(done.exception)
+
+
+def test_the_report_has_how_far_the_student_moved_beside_the_drift_of_its_replies(analyzed: Path) -> None:
+    report = (analyzed / "report" / "report.md").read_text(encoding="utf-8")
+    drift = report[report.index("Format drift on") :].partition("\n\n#")[0]
+    assert "| KL of the next token from base, on base's replies (nats a token) |" in drift

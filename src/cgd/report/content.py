@@ -105,7 +105,7 @@ def gather(
             Results(task_tables(label, numbers), numbers.get("words", ()))
             for label, numbers in summary["tasks"].items()
         ],
-        measures=measure_tables(summary),
+        measures=measure_tables(summary, analysis),
         critiques=analysis_tables(analysis),
         how_to_read=HOW_TO_READ,
         data=[table for table in tables if table.rows],

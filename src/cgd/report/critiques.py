@@ -51,9 +51,6 @@ def _uncertainty_table(analysis: Mapping[str, Any]) -> Table:
         rows.append(
             (name, "Pointwise mutual information a record", *_mean(analysis["pmi"][model]["per_record"]), NOTHING)
         )
-    rows.append(
-        ("", "Divergence of the trained student from base, on base's answers", *_mean(analysis["moved"]), NOTHING)
-    )
     heads = ("Student", "Quantity", "Mean (nats)", "95% interval", "n", "Records where entropy rises")
     return Table("Uncertainty: nats a token where nothing else is said", heads, "llrrrr", rows)
 

@@ -19,22 +19,33 @@ _RATES = {
 _FIELDS = {"prompt": "Prompts", "critique": "Critiques", "refinement": "Refinements"}
 
 
-def measure_tables(summary: Mapping[str, Any]) -> list[Table]:
+def measure_tables(summary: Mapping[str, Any], analysis: Mapping[str, Any] | None) -> list[Table]:
     """All tables of this module that have rows."""
+    moved = {analysis["arm"]: analysis["moved"]} if analysis else {}
     contamination = contamination_table(summary.get("contamination", {}))
     return [
         *refinement_tables(summary.get("self_refine", {})),
-        *drift_tables(summary.get("drift", {})),
+        *drift_tables(summary.get("drift", {}), moved),
         *([contamination] if contamination.rows else []),
         *harness_tables(summary.get("harness", {})),
     ]
 
 
-def drift_tables(drift: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[Table]:
-    """For each task one row an arm and part: how its replies differ from the base student's to the same prompts."""
+def drift_tables(
+    drift: Mapping[str, Mapping[str, Mapping[str, Any]]], moved: Mapping[str, Mapping[str, Mapping[str, Any]]]
+) -> list[Table]:
+    """For each task one row an arm and part: how its replies differ from the base student's to the same prompts.
+
+    Args:
+        drift: parts by task and arm.
+        moved: divergence of the trained student's distribution from base's, by arm and task, where it was analysed.
+    """
     tables = []
     for task, arms in drift.items():
-        rows = [row for arm, parts in arms.items() for row in _drift_rows(arm, parts)]
+        rows = []
+        for arm, parts in arms.items():
+            rows += _drift_rows(arm, parts)
+            rows += _moved_rows(arm, moved.get(arm, {}).get(task))
         heads = ("Arm", "Part", "Base", "Arm's", "Difference", "95% interval", "Prompts")
         tables.append(Table(f"Format drift on {task}, part by part", heads, "llrrrrr", rows))
     return [table for table in tables if table.rows]
@@ -56,6 +67,20 @@ def _drift_rows(arm: str, parts: Mapping[str, Any]) -> Iterator[tuple[str, ...]]
             beyond = (_number(found["excess"], "+.3f"), _range(found["ci95"], "+.3f"))
             title = f"{title}: Jensen–Shannon divergence (nats), by chance and found"
             yield (arm, title, f"{found['chance']:.3f}", f"{found['jsd']:.3f}", *beyond, str(found["n"]))
+
+
+def _moved_rows(arm: str, found: Mapping[str, Any] | None) -> Iterator[tuple[str, ...]]:
+    if found and found["mean"] is not None:
+        title = "KL of the next token from base, on base's replies (nats a token)"
+        yield (
+            arm,
+            title,
+            NOTHING,
+            _number(found["mean"], ".3f"),
+            NOTHING,
+            _range(found["ci95"], ".3f"),
+            str(found["n"]),
+        )
 
 
 def refinement_tables(refinements: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]) -> list[Table]:
