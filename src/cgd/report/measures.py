@@ -42,7 +42,7 @@ def drift_tables(
     """
     tables = []
     for task, arms in drift.items():
-        rows = []
+        rows: list[tuple[str, ...]] = []
         for arm, parts in arms.items():
             rows += _drift_rows(arm, parts)
             rows += _moved_rows(arm, moved.get(arm, {}).get(task))
