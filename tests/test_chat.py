@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cgd.chat import encode_chat, encode_text, end_of_turn, generation_prompt, load_tokenizer
+from cgd.chat import encode_chat, encode_text, end_of_turn, first_token, generation_prompt, load_tokenizer
 from cgd.errors import UserError
 from cgd.records import Message
 from tests.conftest import Tokenizer
@@ -150,3 +150,10 @@ def test_a_tokenizer_without_a_chat_template_is_refused(tmp_path: Path) -> None:
 def test_a_folder_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="can't load a tokenizer"):
         load_tokenizer(tmp_path)
+
+
+@FEW
+@given(text=HOSTILE)
+def test_the_first_token_is_where_the_text_begins(tokenizer: Tokenizer, text: str) -> None:
+    ids = encode_text(tokenizer.it, text)
+    assert first_token(tokenizer.it, text) == (tokenizer.it.decode(ids[:1]) if ids else "")

@@ -55,6 +55,12 @@ def encode_text(tokenizer: Any, text: str) -> list[int]:
     return _plain_encode(tokenizer, text, split=True)
 
 
+def first_token(tokenizer: Any, text: str) -> str:
+    """The first token of a text, as text; empty where it has none."""
+    beginning = text[:100]  # no token is as long
+    return str(tokenizer.decode(encode_text(tokenizer, beginning)[:1]))
+
+
 def end_of_turn(tokenizer: Any) -> int:
     """The token with which the chat template closes the assistant's turn.
 

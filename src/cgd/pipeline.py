@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -18,6 +19,7 @@ from cgd.analysis.contamination import contamination
 from cgd.analysis.drift import drift
 from cgd.analysis.self_refine import refinement_summary
 from cgd.analysis.summary import summarise
+from cgd.chat import first_token, load_tokenizer
 from cgd.config import Recipe
 from cgd.controls import controls_of, corruption_counts
 from cgd.data import ChosenPrompts, choose_prompts, load_benchmarks
@@ -206,10 +208,12 @@ def _finish(
     unchanged = not made and all(saved.get(key) == value for key, value in json.loads(json.dumps(counted)).items())
     if unchanged and (folder.path / "report" / "index.html").is_file():
         return RunResult(folder.path, made, saved)
+    arms = list(dict.fromkeys(student.arm for student in students))
+    tokenizer = load_tokenizer(model_folder(recipe.student.model, recipe.student.revision))
     summary = {
         **counted,
         "self_refine": refinement_summary(folder.store),
-        "drift": drift(folder.store, list(dict.fromkeys(student.arm for student in students)), list(prompts.tasks)),
+        "drift": drift(folder.store, arms, list(prompts.tasks), partial(first_token, tokenizer)),
         "contamination": contamination(folder.store, prompts.training),
     }
     folder.save_manifest()

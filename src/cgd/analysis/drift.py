@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import Any, NamedTuple, TypeVar
@@ -29,9 +28,9 @@ SELECT prompt_id, prompt, text, completion_tokens, strict, flexible, format FROM
 WHERE stage IN ('prediction', 'checkpoint') AND task = ? AND arm = ? AND text IS NOT NULL
 """
 _RESAMPLES = 1000
-_FIRST_WORD = re.compile(r"\w+|\S")
-_NUMBER = re.compile(r"\d+")
 
+FirstToken = Callable[[str], str]
+"""The first token of a text, as text."""
 Rows = Sequence[Mapping[str, Any]]
 """Predictions with the columns of `_PREDICTIONS`, as the store's view `predictions` has them."""
 
@@ -42,11 +41,13 @@ class _Traits(NamedTuple):
     rates: dict[str, dict[str, list[bool]]]
     """By name of the rate; a prompt is absent where no reply of it tells."""
     tokens: dict[str, list[int]]
-    first_words: dict[str, list[str]]
+    first_tokens: dict[str, list[str]]
     lengths: dict[str, list[int]]
 
 
-def drift(store: Store, arms: Sequence[str], tasks: Sequence[str]) -> dict[str, dict[str, Any]]:
+def drift(
+    store: Store, arms: Sequence[str], tasks: Sequence[str], first_token: FirstToken
+) -> dict[str, dict[str, Any]]:
     """`drift_of` for every task and arm of a run against `base`, by task and arm.
 
     Args:
@@ -54,18 +55,19 @@ def drift(store: Store, arms: Sequence[str], tasks: Sequence[str]) -> dict[str, 
         arms: names of arms, and `arm@step` for checkpoints kept along a training; base itself, and one without replies,
             is left out.
         tasks: labels of tasks; one without replies of base has no arms.
+        first_token: by the student's tokenizer.
     """
     account: dict[str, dict[str, Any]] = {}
     for task in tasks:
-        base = _measure(_rows(store, task, BASE))
-        measured = {arm: _measure(_rows(store, task, arm)) for arm in arms if arm != BASE}
+        base = _measure(_rows(store, task, BASE), first_token)
+        measured = {arm: _measure(_rows(store, task, arm), first_token) for arm in arms if arm != BASE}
         account[task] = {
             arm: _compare(traits, base) for arm, traits in measured.items() if traits.tokens and base.tokens
         }
     return account
 
 
-def drift_of(rows: Rows, base_rows: Rows) -> dict[str, Any]:
+def drift_of(rows: Rows, base_rows: Rows, first_token: FirstToken) -> dict[str, Any]:
     """Drift of one set of replies to a task's prompts (of an arm, or of a kept checkpoint) from another.
 
     All seeds and samples of a prompt are averaged first; the sample is the prompts.
@@ -74,9 +76,10 @@ def drift_of(rows: Rows, base_rows: Rows) -> dict[str, Any]:
         rows: predictions with `prompt_id`, `prompt` (messages as JSON), `text`, `completion_tokens`, and the verdicts
             `strict`, `flexible`, `format` (None where there is none). Rows without a text are left out.
         base_rows: those of the untrained student.
+        first_token: by the student's tokenizer.
 
     Returns:
-        `n` prompts with a reply in both; `rates`, `length`, `first_word`, `length_distribution`.
+        `n` prompts with a reply in both; `rates`, `length`, `first_token`, `length_distribution`.
 
         - `rates`: for `strict_format` (the asked format was followed), `lost_to_format` (flexible right, strict wrong:
           the gap flexible − strict), `critique_talk`, `refinement_talk`, `refusal`, `repetition`, `language` (the reply
@@ -84,18 +87,16 @@ def drift_of(rows: Rows, base_rows: Rows) -> dict[str, Any]:
           `n_paired` prompts `difference` to base with `difference_ci95`; None where nothing tells.
         - `length`: mean completion `tokens`, `base`, and their `ratio` on the same prompts with `ci95`, a percentile
           bootstrap over prompts.
-        - `first_word` and `length_distribution`: what `divergence` gives. The first word, a run of digits read as 0, or
-          a lone sign stands for the first token, which needs the student's tokenizer. Lengths are in half octaves:
-          ⌊2 log₂ tokens⌋.
+        - `first_token` and `length_distribution`: what `divergence` gives, lengths in half octaves: ⌊2 log₂ tokens⌋.
     """
-    return _compare(_measure(rows), _measure(base_rows))
+    return _compare(_measure(rows, first_token), _measure(base_rows, first_token))
 
 
 def _rows(store: Store, task: str, arm: str) -> Rows:
     return [dict(row) for row in store.query(_PREDICTIONS, (task, arm))]
 
 
-def _measure(rows: Rows) -> _Traits:
+def _measure(rows: Rows, first_token: FirstToken) -> _Traits:
     rows = [row for row in rows if row["text"] is not None]
     prompts = {text: json.loads(text)[-1]["content"] for text in {row["prompt"] for row in rows}}
     language = languages([*prompts.values(), *(row["text"] for row in rows)])
@@ -116,7 +117,7 @@ def _measure(rows: Rows) -> _Traits:
     return _Traits(
         {name: _by_prompt(rows, value) for name, value in rates.items()},
         _by_prompt(rows, lambda row: row["completion_tokens"]),
-        _by_prompt(rows, lambda row: _first_word(row["text"])),
+        _by_prompt(rows, lambda row: first_token(row["text"])),
         _by_prompt(rows, lambda row: _half_octave(row["completion_tokens"])),
     )
 
@@ -125,11 +126,6 @@ def _lost_to_format(row: Mapping[str, Any]) -> bool | None:
     if row["strict"] is None or row["flexible"] is None:
         return None
     return bool(row["flexible"]) and not row["strict"]
-
-
-def _first_word(text: str) -> str:
-    found = _FIRST_WORD.search(text)
-    return _NUMBER.sub("0", found[0]) if found else ""
 
 
 def _half_octave(tokens: int) -> int:
@@ -150,7 +146,7 @@ def _compare(arm: _Traits, base: _Traits) -> dict[str, Any]:
         "n": len(arm.tokens.keys() & base.tokens.keys()),
         "rates": {name: _rate(values, base.rates[name]) for name, values in arm.rates.items()},
         "length": _length(arm.tokens, base.tokens),
-        "first_word": divergence(arm.first_words, base.first_words),
+        "first_token": divergence(arm.first_tokens, base.first_tokens),
         "length_distribution": divergence(arm.lengths, base.lengths),
     }
 

@@ -61,7 +61,7 @@ def _drift_rows(arm: str, parts: Mapping[str, Any]) -> Iterator[tuple[str, ...]]
     if length["ratio"] is not None:
         ratio = (_number(length["ratio"], "×.2f"), _range(length["ci95"], ".2f"))
         yield (arm, "Output tokens", f"{length['base']:.1f}", f"{length['tokens']:.1f}", *ratio, str(parts["n"]))
-    for name, title in (("first_word", "First words"), ("length_distribution", "Lengths")):
+    for name, title in (("first_token", "First tokens"), ("length_distribution", "Lengths")):
         found = parts[name]
         if found["jsd"] is not None:
             beyond = (_number(found["excess"], "+.3f"), _range(found["ci95"], "+.3f"))
