@@ -150,3 +150,12 @@ def test_a_benchmark_that_does_not_exist_is_the_users_mistake(student: Path, tmp
     done = CliRunner().invoke(app, ["eval", str(student), "--tasks", "gsm9k", "--runs", str(tmp_path)])
     assert isinstance(done.exception, UserError) and "no plug-in 'gsm9k'" in str(done.exception)
     assert not list(tmp_path.glob("*/run.sqlite"))
+
+
+def test_what_stands_behind_a_benchmarks_name_is_its_first_option(student: Path, tmp_path: Path) -> None:
+    pytest.importorskip("reasoning_gym")
+    few = ("--limit", 2, "--runs", tmp_path, "--name", "sums", "--set", "evaluation.max_tokens=4")
+    code, output = evaluate(student, "--tasks", "reasoning_gym=chain_sum", *few)
+    assert code == 0 and "reasoning_gym:" in output and "n = 2" in output
+    done = CliRunner().invoke(app, ["eval", str(student), "--tasks", "arithmetic=sums", "--runs", str(tmp_path)])
+    assert isinstance(done.exception, UserError) and "arithmetic takes no option" in str(done.exception)

@@ -15,7 +15,11 @@ from cgd.errors import UserError
 def evaluate(  # noqa: PLR0913 - a command and its options
     model: Annotated[str, typer.Argument(help="A checkpoint's folder, a model of the hub, or a built-in one.")],
     tasks: Annotated[
-        str, typer.Option(help="Benchmarks, by comma: NAME, or NAME=FILE.jsonl for rows of a local file ($NAME works).")
+        str,
+        typer.Option(
+            help="Benchmarks, by comma: NAME, or NAME=FILE.jsonl for rows of a local file ($NAME works); "
+            "reasoning_gym=DATASET."
+        ),
     ],
     limit: Annotated[
         int | None, typer.Option(min=1, help="How many prompts of each benchmark; all where absent.")
@@ -37,7 +41,7 @@ def evaluate(  # noqa: PLR0913 - a command and its options
     benchmarks = [_benchmark(text.strip(), limit) for text in tasks.split(",")]
     values = {
         "name": name or _run_name(model),
-        "data": {"task": benchmarks[0]["task"]},  # nothing is trained: its rows are not read
+        "data": {key: benchmarks[0][key] for key in ("task", "options")},  # nothing is trained: its rows are not read
         "student": {"model": model},
         "arms": [],
         "evaluation": {"tasks": benchmarks},
@@ -50,10 +54,18 @@ def evaluate(  # noqa: PLR0913 - a command and its options
 
 
 def _benchmark(text: str, limit: int | None) -> dict[str, Any]:
-    task, _, path = text.partition("=")
+    """What stands behind the name is the task's first option: the file of its rows, or the data set to make."""
+    from cgd.plugins import load
+
+    task, _, value = text.partition("=")
     if not task:
         raise UserError(f"--tasks: a benchmark has no name in {text!r}; write NAME or NAME=FILE, with commas between")
-    return {"task": task, "n": limit, "options": {"path": path} if path else {}}
+    if not value:
+        return {"task": task, "n": limit, "options": {}}
+    first = next(iter(load("tasks", task).Options.model_fields), None)
+    if first is None:
+        raise UserError(f"--tasks: {task} takes no option, and so no {value!r}")
+    return {"task": task, "n": limit, "options": {first: value}}
 
 
 def _run_name(model: str) -> str:
