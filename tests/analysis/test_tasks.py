@@ -69,6 +69,8 @@ def test_samples_without_a_verdict_are_left_out_and_counted(store: Store) -> Non
     base = arms_of(store)["base"]
     assert (base["strict_accuracy"], base["n"], base["n_items"]) == (0.75, 2, 3)
     assert (base["unscored"], base["failed"]) == (3, 3)
+    ((reason, found),) = base["unscored_reasons"].items()
+    assert (reason, found["n"], len(found["first"])) == ("no gold answer", 3, 2)
     assert [(row["k"], row["rate"], row["n"]) for row in base["pass_at_k"]] == [(1, 0.75, 2), (2, 1.0, 1), (3, None, 0)]
     assert base["consistency"]["n"] == 1
 

@@ -18,7 +18,8 @@ from cgd.analysis.words import task_words
 from cgd.store import Store
 
 _PREDICTIONS = """
-SELECT task, arm, seed, prompt_id, known_issue, state, completion_tokens, strict, flexible, format, extracted
+SELECT task, arm, seed, prompt_id, known_issue, state, completion_tokens, strict, flexible, format, extracted,
+       reason
 FROM predictions
 """
 _LISTED = 10  # ids named in the summary; the store's table `drops` has them all

@@ -28,6 +28,9 @@ Cells = dict[str, dict[int, float]]
 Groups = dict[str, dict[int, list[Sample]]]
 """The samples that have a verdict, by prompt id and seed."""
 
+_LISTED = 10
+"""Prompts named for each reason; the store's view `predictions` has them all."""
+
 
 def summarise_task(rows: Sequence[Row], arms: Sequence[str]) -> dict[str, Any]:
     """Accuracies and paired differences of one benchmark.
@@ -65,12 +68,24 @@ def _summarise_arm(rows: Sequence[Row]) -> dict[str, Any]:
         "samples": samples,
         "format_rate": _mean(_item_means(_cells(rows, lambda row: row["format"])).values()),
         "unscored": sum(not _failed(row) and row["strict"] is None for row in rows),
+        "unscored_reasons": _unscored_reasons(rows),
         "failed": sum(_failed(row) for row in rows),
         "truncated": sum(row["state"] == "truncated" for row in rows),
         "mean_tokens": _mean(_item_means(_cells(rows, lambda row: row["completion_tokens"])).values()),
         "clean": _clean(strict, {row["prompt_id"] for row in rows if row["known_issue"] is not None}),
         **_seed_spread(strict),
         **_sampled(_groups(rows), samples),
+    }
+
+
+def _unscored_reasons(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
+    """Why predictions have no verdict: how many, and the first of their prompts, by the grader's reason."""
+    prompts: dict[str, list[str]] = {}
+    for row in rows:
+        if not _failed(row) and row["strict"] is None:
+            prompts.setdefault(row["reason"] or "not graded", []).append(row["prompt_id"])
+    return {
+        reason: {"n": len(ids), "first": list(dict.fromkeys(ids))[:_LISTED]} for reason, ids in sorted(prompts.items())
     }
 
 

@@ -26,7 +26,10 @@ def task_tables(task: str, numbers: Mapping[str, Any]) -> list[Table]:
     tables = [
         accuracy_table(task, arms),
         paired_table(task, arms, numbers["paired"]),
-        *(make(task, arms) for make in (seeds_table, clean_table, samples_table, calibration_table, forecast_table)),
+        *(
+            make(task, arms)
+            for make in (unscored_table, seeds_table, clean_table, samples_table, calibration_table, forecast_table)
+        ),
     ]
     return [table for table in tables if table.rows]
 
@@ -55,6 +58,29 @@ def accuracy_table(task: str, arms: Mapping[str, Mapping[str, Any]]) -> Table:
         *("Mean output tokens", "Prompts", "Seeds", "Unscored", "Failed", "Cut off"),
     )
     return Table(f"Accuracy on {task}", heads, "l" + "r" * 11, rows)
+
+
+_UNSCORED = {
+    "timeout": "the comparison was stopped at its time limit",
+    "error:GoldNotParsed": "the reference answer can't be read",
+    "error:checkers": "the benchmark's checkers can't tell",
+    "not graded": "no grade is stored",
+}
+
+
+def unscored_table(task: str, arms: Mapping[str, Mapping[str, Any]]) -> Table:
+    """One row an arm and reason for which predictions have no verdict."""
+    rows = [
+        (
+            name,
+            _UNSCORED.get(reason, f"the comparison failed ({reason.removeprefix('error:')})"),
+            number(found["n"]),
+            ", ".join(found["first"][:3]),
+        )
+        for name, arm in arms.items()
+        for reason, found in arm["unscored_reasons"].items()
+    ]
+    return Table(f"Unscored predictions on {task}", ("Arm", "Reason", "Predictions", "First prompts"), "llrl", rows)
 
 
 def seeds_table(task: str, arms: Mapping[str, Mapping[str, Any]]) -> Table:
