@@ -47,6 +47,7 @@ _FACT_GROUPS = {"versions": "package", "models": "model", "prompt_hashes": "prom
 class Results(NamedTuple):
     """One benchmark's tables, and sentences that say what they show."""
 
+    task: str
     tables: list[Table]
     words: Sequence[str]
 
@@ -102,7 +103,7 @@ def gather(
             *map(_warning, manifest.get("warnings", [])),
         ],
         results=[
-            Results(task_tables(label, numbers), numbers.get("words", ()))
+            Results(label, task_tables(label, numbers), numbers.get("words", ()))
             for label, numbers in summary["tasks"].items()
         ],
         measures=measure_tables(summary),
