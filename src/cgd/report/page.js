@@ -41,16 +41,20 @@ for (const table of document.querySelectorAll("table")) {
   });
 }
 
-// Figures take the page's ink, follow its width, and are drawn anew to fit the paper.
-const PAPER = { width: 660, "font.color": "#1c2330" };
+// Figures take the page's ink, follow its width, and are drawn anew for the paper: a flow would glide to its new place.
+const PAPER = { width: 660, ink: "#1c2330" };
 const ink = () => getComputedStyle(document.documentElement).getPropertyValue("--ink").trim();
 const plots = [...document.querySelectorAll(".plot")];
 
-for (const plot of plots) {
+function draw(plot, { width, ink }) {
   const { data, layout } = JSON.parse(plot.dataset.figure);
-  layout.font.color = ink();
-  Plotly.newPlot(plot, data, layout, { responsive: true, displaylogo: false, displayModeBar: false });
+  layout.font.color = ink;
+  if (width) layout.width = width;
+  Plotly.purge(plot);
+  Plotly.newPlot(plot, data, layout, { responsive: !width, displaylogo: false, displayModeBar: false });
 }
+
+for (const plot of plots) draw(plot, { ink: ink() });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
   for (const plot of plots) Plotly.relayout(plot, { "font.color": ink() });
 });
@@ -59,9 +63,9 @@ let unfolded = [];
 addEventListener("beforeprint", () => {
   unfolded = [...document.querySelectorAll("details:not([open])")];
   for (const details of unfolded) details.open = true;
-  for (const plot of plots) Plotly.relayout(plot, PAPER);
+  for (const plot of plots) draw(plot, PAPER);
 });
 addEventListener("afterprint", () => {
   for (const details of unfolded) details.open = false;
-  for (const plot of plots) Plotly.relayout(plot, { width: null, autosize: true, "font.color": ink() });
+  for (const plot of plots) draw(plot, { ink: ink() });
 });

@@ -71,7 +71,7 @@ def file_name(*parts: str) -> str:
 
 def label(name: str) -> str:
     """A name in a plot: text alone, on as many lines as it takes to fit beside the plot."""
-    return "<br>".join(map(escape, wrap(name, _LABEL))) or "–"
+    return "<br>".join(escape(line, quote=False) for line in wrap(name, _LABEL)) or "–"
 
 
 def add_values(
