@@ -12,7 +12,7 @@ _ABSENT = "–"
 
 
 def harness_results(recipe: Recipe, summary: Mapping[str, Any], arm: str, seed: int) -> dict[str, dict[str, Any]]:
-    """By task of lm-evaluation-harness what this very checkpoint reached, and under `base` the base student's scores."""
+    """By task of lm-evaluation-harness what this very checkpoint reached; under `base` the base student's scores."""
     several = len(recipe.training.seeds) > 1
     own, base = (f"{name} seed {k}" if several else name for name, k in ((arm, seed), ("base", 0)))
     return {

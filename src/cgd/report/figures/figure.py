@@ -74,9 +74,7 @@ def label(name: str) -> str:
     return "<br>".join(escape(line, quote=False) for line in wrap(name, _LABEL)) or "–"
 
 
-def add_values(
-    plot: Any, name: str, look: Look, at: Sequence[str], values: Sequence[Sequence[float]], **options: Any
-) -> None:
+def add_values(plot: Any, name: str, look: Look, at: Sequence[str], values: Sequence[Sequence[float]]) -> None:
     """Markers with their intervals, one a row: categories on the vertical axis, (value, low, high) on the other."""
     plot.add_scatter(
         name=label(name),
@@ -91,7 +89,7 @@ def add_values(
             "width": 3,
         },
         marker={"color": look.colour, "size": 9, "symbol": look.symbol},
-        **options,
+        cliponaxis=False,
     )
 
 
