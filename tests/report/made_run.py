@@ -11,8 +11,8 @@ from cgd.analysis.intervals import mean_of
 from cgd.analysis.summary import summarise
 from cgd.analysis.uncertainty import RecordScores, TokenScores, gains, uncertainty
 from cgd.audits import audit
-from cgd.records import Grade, Prompt, Record, Stage
-from cgd.store import Drop, Store
+from cgd.records import Grade, Prompt, Record
+from cgd.store import Drop, Evaluated, Store
 from tests.builders import add_records, answer, ask, make_manifest, make_prompts
 
 _SAMPLES = 4
@@ -58,10 +58,17 @@ def fill_run(store: Store, *, task: str = "sums", arm: str = "cgd", text: str = 
 
 
 def _answer_all(  # noqa: PLR0913 - whose answers, to what, how good, how long
-    store: Store, stage: Stage, task: str, arm: str, prompts: Sequence[Prompt], right: Sequence[int], text: str,
-    *, tokens: int,
-) -> None:  # fmt: skip
-    requests = [ask(stage, Record(prompt), f"{task} {arm}", n) for prompt in prompts for n in range(_SAMPLES)]
+    store: Store,
+    stage: Evaluated,
+    task: str,
+    arm: str,
+    prompts: Sequence[Prompt],
+    right: Sequence[int],
+    text: str,
+    *,
+    tokens: int,
+) -> None:
+    requests = [ask("prediction", Record(prompt), f"{task} {arm}", n) for prompt in prompts for n in range(_SAMPLES)]
     store.set_current(stage, requests, task=task, arm=arm, seed=0)
     grades = {}
     for index, request in enumerate(requests):

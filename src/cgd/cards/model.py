@@ -147,7 +147,7 @@ def _limitations(
         if own["unscored"] or own["failed"]:
             yield f"On {label} {own['unscored']} answers have no verdict and {own['failed']} were never given."
     if failed := [task for task in harness if task not in measured]:
-        yield f"lm-evaluation-harness failed on {', '.join(failed)}: nothing is known of it."
+        yield f"lm-evaluation-harness failed on {', '.join(failed)}."
     trained = sum(one["arm"] == arm for one in summary["training"])
     if trained == 1:
         yield "One training: another order of the rows would give other numbers, by how much is not known."

@@ -68,6 +68,7 @@ def _in_words(arm: Mapping[str, Any]) -> str:
 def samples_figure(task: str, arms: Arms, looks: Mapping[str, Look]) -> Figure | None:
     """Pass@k (solid) and maj@k (dotted) of each arm by k, where prompts were answered several times."""
     plot = new_plot()
+    drawn: set[int] = set()
     rows: list[tuple[Cell, ...]] = []
     for arm, numbers in arms.items():
         for measure, key, dash in (("pass@k", "pass_at_k", "solid"), ("maj@k", "maj_at_k", "dot")):
@@ -77,12 +78,13 @@ def samples_figure(task: str, arms: Arms, looks: Mapping[str, Look]) -> Figure |
                 if one["rate"] is not None
             ]
             if curve:
+                drawn.update(k for k, *_ in curve)
                 _add_curve(plot, f"{arm}, {measure}", looks[arm]._replace(dash=dash), curve)
                 rows += [(arm, measure, *point) for point in curve]
     if not rows:
         return None
     style(plot, height=400, x_title="k, answers to a prompt", y_title="right (%)")
-    plot.update_xaxes(tickvals=sorted({row[2] for row in rows}), type="log")
+    plot.update_xaxes(tickvals=sorted(drawn), type="log")
     plot.update_yaxes(rangemode="tozero")
     ends = [f"{arm} {measure} {value:.1f}% at k = {k}" for arm, measure, k, value, *_ in _last_of_each(rows)]
     return Figure(
