@@ -20,7 +20,7 @@ run: install  ## the quickstart: a real model through the whole of critique-guid
 test: install  ## all tests
 	$(BIN)/pytest
 
-test-browser: install  ## the inspector in a real Chromium
+test-browser: install  ## the inspector and the report in a real Chromium
 	command -v chromium
 	$(BIN)/pytest -m browser tests/browser
 

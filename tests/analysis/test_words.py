@@ -43,7 +43,7 @@ UNSEEN = pair(0.05, -0.1, 0.2, n=40, p_holm=0.6, mdd=0.188)
         (
             pair(0.05, 0.01, 0.09, p_holm=0.07),
             "cgd is above base by 5.0 points (1.0 to 9.0, n = 200), but not after Holm's correction for all "
-            "comparisons of this run (p = 0.07).",
+            "comparisons (p = 0.07).",
         ),
         (pair(0, 0, 0, n=0), "cgd and base have no prompt on which both have a verdict."),
     ],

@@ -68,6 +68,36 @@ def test_audits_stand_in_the_data_card_of_an_analysed_run(run_folder: Path) -> N
     assert "| critiques that give the answer or the solution away | 25.0% | 12.5% to 50.0% |" in text
 
 
+def test_what_the_harness_and_refining_found_stands_in_the_card(run_folder: Path) -> None:
+    """A round of refining: 2 of 6 right at once, 3 of 6 refined."""
+
+    def found(value: float) -> dict[str, Any]:
+        return {"n": 50, "error": None, "scores": {"exact_match,none": {"value": value, "stderr": 0.0625}}}
+
+    failed = {"n": 0, "error": f"no such file: {run_folder}", "scores": {}}
+    once = {"strict_accuracy": 1 / 3, "ci95": [0.1, 0.7], "generated": 8.0, "read": 40.0}
+    refined = {"strict_accuracy": 0.5, "ci95": [0.19, 0.81], "generated": 24.0, "read": 160.0}
+    one = {"round": 1, "n": 6, "one_pass": once, "refined": refined, "difference": 1 / 6, "ci95": [-0.1, 0.4]}
+    edit(
+        run_folder / "summary.json",
+        harness={"drop": {"base": found(0.1), "cgd": found(0.25)}, "squad": {"cgd": failed}},
+        self_refine={"arithmetic": {"base": [one], "cgd": [one]}},
+    )
+    write_cards(run_folder, arm="cgd")
+    card = ModelCard.load(run_folder / "checkpoints" / "cgd" / "seed0" / "README.md")
+    assert "| drop | exact\\_match,none | 0.2500 ± 0.0625 | 0.1000 ± 0.0625 | 50 |" in card.text
+    assert "own answer at inference:\n" in card.text
+    assert (
+        "| arithmetic | 1 | 33.3% (10.0% to 70.0%) | 50.0% (19.0% to 81.0%) | +16.7 (−10.0 to +40.0) | 8.0, 24.0 | 6 |"
+    ) in card.text
+    assert "lm-evaluation-harness failed on squad." in card.text
+    assert "Tested on arithmetic, drop alone" in card.text
+    assert str(run_folder) not in card.text
+    result = next(one for one in card.data.eval_results if one.dataset_type == "drop")
+    assert (result.metric_type, result.metric_value) == ("exact_match", 0.25)
+    assert result.metric_name == "exact_match,none (standard error 0.0625, n = 50)"
+
+
 def test_cards_go_where_they_are_wanted_and_tell_no_path(run_folder: Path, tmp_path: Path) -> None:
     written = write_cards(run_folder, out=tmp_path / "cards")
     names = [str(path.relative_to(tmp_path / "cards")) for path in written]

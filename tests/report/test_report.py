@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +27,7 @@ from tests.builders import (
     make_manifest,
     make_prompts,
 )
+from tests.report.pages import TUTOR, Page, summary_of, without_plotly, write
 
 PAYLOADS = (
     "<script>alert(1)</script>",
@@ -37,40 +36,6 @@ PAYLOADS = (
     "{{ 7 * 7 }}{% raw %}",
     "```\n# heading\n<b>bold</b>\n````",
 )
-TUTOR: dict[str, Any] = {"backend": "tutor", "model": None, "options": {}}
-
-
-class Page(HTMLParser):
-    """Collects what a browser would make of the page: tags with attributes, and ids."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.tags if name == tag]
-
-
-def summary_of(store: Store) -> dict[str, Any]:
-    return summarise(store, "sums", ["base", "sft", "cgd"])
-
-
-def write(folder: Path, store: Store, manifest: Mapping[str, Any] | None = None, examples: int = 4) -> tuple[str, str]:
-    """The HTML and the Markdown report of a store."""
-    manifest = manifest or make_manifest(TUTOR)
-    html = write_html(folder, summary_of(store), manifest, store, examples)
-    markdown = write_markdown(folder, summary_of(store), manifest, store, examples)
-    assert (html, markdown) == (folder / "report" / "index.html", folder / "report" / "report.md")
-    return html.read_text("utf-8"), markdown.read_text("utf-8")
-
-
-def without_plotly(html: str) -> str:
-    """The page but for the longest script, which is plotly.js."""
-    return html.replace(max(re.findall(r"<script>.*?</script>", html, re.DOTALL), key=len), "")
 
 
 # ── words ──
@@ -133,6 +98,18 @@ def test_a_difference_that_rounds_to_nothing_has_no_sign() -> None:
     assert [points(value) for value in (0.395, -0.01, -0.0001, 0.0, None)] == ["+39.5", "−1.0", "0.0", "0.0", "–"]
 
 
+def test_a_difference_that_does_not_outlast_the_correction_says_so(store: Store) -> None:
+    """Eight fixed of eight, p = 2/2⁸; had many pairs been compared, p after Holm would be larger."""
+    items = make_prompts(list("abcdefgh"))
+    add_predictions(store, "sums", "base", items, [WRONG] * 8)
+    add_predictions(store, "sums", "cgd", items, [RIGHT] * 8)
+    summary = summarise(store, "sums", ["base", "cgd"])
+    assert "paired prompts): distinguishable from zero." in " ".join(gather(summary, make_manifest(), store, 0).summary)
+    summary["paired"]["cgd-base"]["p_holm"] = 0.2
+    text = " ".join(gather(summary, make_manifest(), store, 0).summary)
+    assert "paired prompts): distinguishable from zero, but not after Holm's correction." in text
+
+
 def test_spans_part_names_from_words() -> None:
     assert spans("a `b` c") == [(False, "a "), (True, "b"), (False, " c")]
 
@@ -168,45 +145,6 @@ def test_every_table_is_on_both_pages(store: Store, tmp_path: Path) -> None:
         assert caption in markdown
     assert "| cgd | 77.8% |" in markdown
     assert "| cgd − base | +55.6 |" in markdown
-
-
-def test_the_page_loads_nothing_and_holds_plotly_once(store: Store, tmp_path: Path) -> None:
-    add_comparison(store)
-    html, _ = write(tmp_path, store)
-    page = Page(without_plotly(html))
-    for tag, attributes in page.tags:
-        assert not {"src", "href", "srcset", "action", "poster"} & attributes.keys(), f"<{tag} {attributes}>"
-    assert not re.search(r"https?://|@import|url\(", without_plotly(html))
-    assert sum(len(script) > 1_000_000 for script in re.findall(r"<script>.*?</script>", html, re.DOTALL)) == 1
-    policy = [tag for tag in page.all("meta") if tag.get("http-equiv") == "Content-Security-Policy"]
-    assert "default-src 'none'" in str(policy[0]["content"])
-
-
-def test_the_page_can_be_read_without_eyes(store: Store, tmp_path: Path) -> None:
-    add_comparison(store)
-    page = Page(without_plotly(write(tmp_path, store)[0]))
-    assert page.all("html") == [{"lang": "en"}]
-    assert len(page.all("caption")) == len(page.all("table")) > 4
-    plots = [tag for tag in page.all("div") if tag.get("class") == "plot"]
-    assert [str(plot["aria-label"])[:24] for plot in plots] == ["Accuracy by arm on sums:", "Training loss on the tar"]
-    assert all(plot["role"] == "img" for plot in plots)
-
-
-def test_figures_carry_the_numbers_of_the_summary(store: Store, tmp_path: Path) -> None:
-    add_comparison(store, seeds=2)
-    page = Page(without_plotly(write(tmp_path, store)[0]))
-    accuracy, loss = [json.loads(str(tag["data-figure"])) for tag in page.all("div") if "data-figure" in tag]
-    strict = accuracy["data"][0]
-    assert (strict["name"], strict["y"]) == ("strict", ["base", "sft", "cgd"])
-    assert strict["x"] == pytest.approx([20.0, 50.0, 700 / 9])
-    lower = summary_of(store)["arms"]["base"]["ci95"][0]
-    assert strict["error_x"]["arrayminus"][0] == pytest.approx(20 - 100 * lower)
-    assert [curve["showlegend"] for curve in loss["data"]] == [True, False, True, False], "one entry an arm"
-    assert loss["data"][0]["y"] == pytest.approx([2.0, 1.0, 2 / 3])
-
-
-def test_a_page_without_figures_leaves_plotly_out(store: Store, tmp_path: Path) -> None:
-    assert len(write(tmp_path, store)[0]) < 100_000
 
 
 @pytest.mark.parametrize("payload", PAYLOADS)

@@ -25,8 +25,8 @@ def audit_summary(
 
     Returns:
         Rates (`share`, `ci95` after Wilson, `n`, and `first` ids) of `answer_in_critique`, `solution_in_critique`,
-        `leaks`, `meta_talk`, `specific`, `unchanged`; `verdicts`; `ledger`, in all and by leak; `gain_by` outcome and
-        leak; `repeated` texts; `words` of each text.
+        `leaks`, `meta_talk`, `specific`, `unchanged`; `verdicts`; `ledger`, in all and by leak; `gain_by` what
+        became of the draft (as in the ledger), verdict on it, and leak; `repeated` texts; `words` of each text.
     """
     return {
         "rates": {
@@ -66,14 +66,9 @@ def ledger(audits: Sequence[Audit]) -> dict[str, Any]:
 
     Records that lack one of the two verdicts are counted as `unscored`.
     """
-    names = {True: "right", False: "wrong"}
     both = [(a.draft_right, a.refinement_right) for a in audits]
     known = [(before, after) for before, after in both if before is not None and after is not None]
-    counts = {
-        f"{names[before]} to {names[after]}": known.count((before, after))
-        for before in (True, False)
-        for after in (True, False)
-    }
+    counts = {_way(before, after): known.count((before, after)) for before in (True, False) for after in (True, False)}
     wrong, right = (sum(before is state for before, _ in known) for state in (False, True))
     return {
         **counts,
@@ -81,6 +76,11 @@ def ledger(audits: Sequence[Audit]) -> dict[str, Any]:
         "mended": _share(counts["wrong to right"], wrong),
         "spoiled": _share(counts["right to wrong"], right),
     }
+
+
+def _way(draft_right: bool, refinement_right: bool) -> str:
+    names = {True: "right", False: "wrong"}
+    return f"{names[draft_right]} to {names[refinement_right]}"
 
 
 def _verdicts(audits: Sequence[Audit]) -> dict[str, Any]:
@@ -103,6 +103,8 @@ def _gain_by(audits: Mapping[str, Audit], gains: Mapping[str, float]) -> dict[st
         groups.setdefault("leaking" if audit.leaks else "not leaking", []).append(gain)
         if audit.draft_right is not None:
             groups.setdefault("draft right" if audit.draft_right else "draft wrong", []).append(gain)
+            if audit.refinement_right is not None:
+                groups.setdefault(_way(audit.draft_right, audit.refinement_right), []).append(gain)
     return {name: mean_of(values) for name, values in sorted(groups.items())}
 
 

@@ -44,9 +44,7 @@ def pair_words(pair: Mapping[str, Any]) -> str:
         f"({100 * least:.1f} to {100 * most:.1f}, n = {n})"
     )
     if pair["p_holm"] > ALPHA:
-        return (
-            f"{sentence}, but not after Holm's correction for all comparisons of this run (p = {pair['p_holm']:.2f})."
-        )
+        return f"{sentence}, but not after Holm's correction for all comparisons (p = {pair['p_holm']:.2f})."
     return f"{sentence}."
 
 

@@ -62,7 +62,7 @@ def write_cards(
     with closing(Store(folder / "run.sqlite")) as store:
         for checkpoint in _checkpoints(folder, manifest, summary, arm):
             results = checkpoint_results(store, checkpoint.arm, checkpoint.seed)
-            metadata = model_metadata(recipe, checkpoint.arm, checkpoint.seed, results, licence)
+            metadata = model_metadata(recipe, summary, checkpoint.arm, checkpoint.seed, results, licence)
             facts = model_facts(recipe, manifest, summary, checkpoint.arm, checkpoint.seed, results)
             target = out / f"{checkpoint.arm}-seed{checkpoint.seed}" if out else checkpoint.folder
             texts[target / "README.md"] = _card(metadata, "model.md.jinja", facts)

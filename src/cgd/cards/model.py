@@ -7,6 +7,7 @@ from typing import Any
 
 from cgd.analysis.tasks import summarise_task
 from cgd.benchmark_rows import Benchmark
+from cgd.cards.measures import harness_results, harness_rows, refinement_rows
 from cgd.cards.terms import hub_id, known_terms, output_terms, public_name
 from cgd.config import Recipe
 from cgd.plugins import build_objective, build_task
@@ -38,8 +39,10 @@ def checkpoint_results(store: Store, arm: str, seed: int) -> Results:
     return {label: summarise_task([row for row in rows if row["task"] == label], ["base", arm]) for label in labels}
 
 
-def model_metadata(recipe: Recipe, arm: str, seed: int, results: Results, licence: str | None) -> str:
-    """The YAML front matter, `model-index` with strict accuracies in percent among it."""
+def model_metadata(  # noqa: PLR0913 - a card is of one checkpoint of one run
+    recipe: Recipe, summary: Mapping[str, Any], arm: str, seed: int, results: Results, licence: str | None
+) -> str:
+    """The YAML front matter; in its `model-index` strict accuracies in percent, the harness's metrics as they are."""
     from huggingface_hub import EvalResult, ModelCardData
 
     tasks = {task.label: build_task(task.task, task.options) for task in recipe.evaluation.tasks}
@@ -57,6 +60,19 @@ def model_metadata(recipe: Recipe, arm: str, seed: int, results: Results, licenc
                     metric_type="accuracy",
                     metric_name=f"strict accuracy in percent (95% interval {interval}, n = {scores['n']})",
                     metric_value=round(100 * scores["strict_accuracy"], 2),
+                )
+            )
+    for name, result in harness_results(recipe, summary, arm, seed).items():
+        for metric, score in result["scores"].items():
+            error = "" if score["stderr"] is None else f"standard error {score['stderr']:.4f}, "
+            found.append(
+                EvalResult(
+                    task_type="text-generation",
+                    dataset_type=name,
+                    dataset_name=f"{name} by lm-evaluation-harness",
+                    metric_type=metric.partition(",")[0],
+                    metric_name=f"{metric} ({error}n = {result['n']})",
+                    metric_value=round(score["value"], 4),
                 )
             )
     known = known_terms(recipe.student.model)
@@ -82,6 +98,7 @@ def model_facts(  # noqa: PLR0913 - a card is of one checkpoint of one run
     taught = bool(build_objective(section.objective, section.options).needs & _TAUGHT) and recipe.teacher is not None
     teacher = recipe.teacher if taught else None
     known = known_terms(recipe.student.model)
+    harness = harness_results(recipe, summary, arm, seed)
     return {
         "name": f"{recipe.name}, arm {arm}, seed {seed}",
         "base": public_name(recipe.student.model),
@@ -92,10 +109,13 @@ def model_facts(  # noqa: PLR0913 - a card is of one checkpoint of one run
         "account": account,
         "cgd_version": manifest["cgd_version"],
         "results": [_row(label, numbers, arm) for label, numbers in results.items()],
+        "harness": harness_rows(harness),
+        "refinements": refinement_rows(summary, arm),
+        "trainings": sum(one["arm"] == arm for one in summary["training"]),
         "base_terms": known.outputs if known else None,
         "base_licence": known.licence if known else None,
         "output_terms": output_terms(teacher.backend, teacher.model) if teacher else None,
-        "limitations": list(_limitations(recipe, summary, arm, results)),
+        "limitations": list(_limitations(recipe, summary, arm, results, harness)),
     }
 
 
@@ -112,8 +132,11 @@ def _row(label: str, numbers: Mapping[str, Any], arm: str) -> dict[str, Any]:
     }
 
 
-def _limitations(recipe: Recipe, summary: Mapping[str, Any], arm: str, results: Results) -> Iterator[str]:
-    tested = ", ".join(results) or "no benchmark"
+def _limitations(
+    recipe: Recipe, summary: Mapping[str, Any], arm: str, results: Results, harness: Results
+) -> Iterator[str]:
+    measured = [task for task, result in harness.items() if result["scores"]]
+    tested = ", ".join(dict.fromkeys([*results, *measured])) or "no benchmark"
     yield f"Tested on {tested} alone; nothing is known of other tasks and languages, nor was its safety examined."
     for label, numbers in results.items():
         own, pair = numbers["arms"][arm], numbers["paired"].get(f"{arm}-base")
@@ -123,6 +146,8 @@ def _limitations(recipe: Recipe, summary: Mapping[str, Any], arm: str, results: 
             yield f"On {label} {own['truncated']} answers were cut at the limit of new tokens and graded as they stood."
         if own["unscored"] or own["failed"]:
             yield f"On {label} {own['unscored']} answers have no verdict and {own['failed']} were never given."
+    if failed := [task for task in harness if task not in measured]:
+        yield f"lm-evaluation-harness failed on {', '.join(failed)}."
     trained = sum(one["arm"] == arm for one in summary["training"])
     if trained == 1:
         yield "One training: another order of the rows would give other numbers, by how much is not known."

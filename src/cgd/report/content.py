@@ -47,6 +47,7 @@ _FACT_GROUPS = {"versions": "package", "models": "model", "prompt_hashes": "prom
 class Results(NamedTuple):
     """One benchmark's tables, and sentences that say what they show."""
 
+    task: str
     tables: list[Table]
     words: Sequence[str]
 
@@ -102,7 +103,7 @@ def gather(
             *map(_warning, manifest.get("warnings", [])),
         ],
         results=[
-            Results(task_tables(label, numbers), numbers.get("words", ()))
+            Results(label, task_tables(label, numbers), numbers.get("words", ()))
             for label, numbers in summary["tasks"].items()
         ],
         measures=measure_tables(summary, analysis),
@@ -203,20 +204,25 @@ def _seen_from(name: str, rival: str, paired: Mapping[str, Any]) -> dict[str, An
 def _difference_to_base(pair: Mapping[str, Any]) -> str:
     if not pair["n"]:
         return "No prompt has a verdict in both."
-    finding = "distinguishable" if distinguishable(pair) else "not distinguishable"
     return (
         f"The difference is {points(pair['difference'])} points (95% interval {points_range(pair['ci95'])}, "
-        f"{pair['n']} paired prompts): {finding} from zero."
+        f"{pair['n']} paired prompts): {_finding(pair)}."
     )
 
 
 def _differences_to_others(against: Mapping[str, Mapping[str, Any]]) -> str:
     parts = [
-        f"`{rival}` {points(pair['difference'])} points ({points_range(pair['ci95'])}, "
-        f"{'' if distinguishable(pair) else 'not '}distinguishable from zero)"
+        f"`{rival}` {points(pair['difference'])} points ({points_range(pair['ci95'])}, {_finding(pair)})"
         for rival, pair in against.items()
     ]
     return f"Against the other arms: {'; '.join(parts)}."
+
+
+def _finding(pair: Mapping[str, Any]) -> str:
+    """Whether the interval leaves out zero, and whether that stands when all comparisons are counted."""
+    if not distinguishable(pair):
+        return "not distinguishable from zero"
+    return "distinguishable from zero" + (", but not after Holm's correction" if pair["p_holm"] > 0.05 else "")
 
 
 def _other_readings(arm: Mapping[str, Any], base: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -11,8 +12,7 @@ from jinja2 import Environment, StrictUndefined
 from plotly.offline import get_plotlyjs
 
 from cgd.report.content import gather, spans
-from cgd.report.critiques import analysis_figures
-from cgd.report.figures import accuracy_figures, training_figures
+from cgd.report.figures.all import all_figures, write_csv
 from cgd.store import Store
 
 
@@ -24,7 +24,7 @@ def write_html(
     examples: int,
     analysis: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write `report/index.html`.
+    """Write `report/index.html`, and the numbers of its figures as `report/figures/*.csv`.
 
     Model texts are untrusted: the template escapes everything it prints, figure data travels in an escaped
     attribute, and the page's content security policy forbids every request.
@@ -41,18 +41,25 @@ def write_html(
         The file written.
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["spans"] = spans
-    template = environment.from_string(files("cgd.report").joinpath("index.html.jinja").read_text("utf-8"))
-    accuracies, curves = accuracy_figures(summary), training_figures(store)
-    critiques = analysis_figures(analysis)
-    page = template.render(
+    environment.filters |= {"spans": spans, "csv_link": _csv_link}
+    figures = all_figures(summary, store, analysis)
+    page = environment.from_string(_text("index.html.jinja")).render(
         content=gather(summary, manifest, store, examples, analysis),
-        accuracy_figures=accuracies,
-        training_figures=curves,
-        critique_figures=critiques,
-        plotly_js=get_plotlyjs() if accuracies or curves or critiques else "",
+        figures=figures,
+        css=_text("page.css"),
+        script=_text("page.js"),
+        plotly_js=get_plotlyjs() if figures.every() else "",
     )
     path = folder / "report" / "index.html"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    write_csv(path.parent / "figures", figures.every())
     path.write_text(page, encoding="utf-8")
     return path
+
+
+def _text(name: str) -> str:
+    return files("cgd.report").joinpath(name).read_text("utf-8")
+
+
+def _csv_link(text: str) -> str:
+    """Comma-separated values as an address that holds them."""
+    return f"data:text/csv;charset=utf-8;base64,{b64encode(text.encode()).decode()}"

@@ -64,9 +64,9 @@ def _blocks(content: Content) -> Iterable[str]:
     yield " ".join(_sentence(sentence) for sentence in content.summary)
     if content.results:
         yield "## Results"
-        for tables, words in content.results:
+        for _, tables, words in content.results:
             yield from map(_table, tables)
-            yield from ([" ".join(map(escape, words))] if words else [])
+            yield from (["\n".join(f"- {escape(sentence)}" for sentence in words)] if words else [])
         yield _sentence(content.how_to_read)
     yield from _section("Beside accuracy", content.measures)
     yield from _section("What critiques add", content.critiques)

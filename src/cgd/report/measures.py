@@ -7,7 +7,7 @@ from typing import Any
 
 from cgd.report.tables import NOTHING, Table, percent, percent_range, points, points_range
 
-_RATES = {
+RATES = {
     "strict_format": "Asked format followed",
     "lost_to_format": "Right, but not in the format",
     "critique_talk": "Talks like a critique",
@@ -52,7 +52,7 @@ def drift_tables(
 
 
 def _drift_rows(arm: str, parts: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
-    for name, title in _RATES.items():
+    for name, title in RATES.items():
         rate = parts["rates"][name]
         if rate["rate"] is not None:
             difference = (points(rate["difference"]), points_range(rate["difference_ci95"]))
