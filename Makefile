@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: help install run test test-browser test-vllm check format bench clean
+.PHONY: help install run test test-browser test-vllm check docs format bench clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -11,7 +11,7 @@ install: .venv/installed  ## make .venv with everything pinned
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --upgrade-strategy only-if-needed -c constraints.txt -e '.[train,llamacpp,ray,eval,inspect,dev]'
+	$(BIN)/python -m pip install --quiet --upgrade-strategy only-if-needed -c constraints.txt -e '.[train,llamacpp,ray,eval,inspect,docs,dev]'
 	@touch $@
 
 run: install  ## the quickstart: a real model through the whole of critique-guided distillation
@@ -40,6 +40,9 @@ check: install  ## formatting, lint, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: install  ## the documentation site, into site/; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 format: install  ## let ruff format and fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -48,4 +51,4 @@ bench: install  ## what cgd costs and survives, about half an hour on a machine 
 	for name in startup store grading scoring driver durability training; do $(BIN)/python -m benchmarks.$$name --json || exit 1; done
 
 clean:  ## remove environments and caches, keep runs
-	rm -rf .venv .venv-vllm .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-vllm site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -12,9 +12,7 @@ import pytest
 from cgd.config import Recipe
 from cgd.resolve import resolve
 from cgd.validation import validate
-
-ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+from tests.docs.pages import DOCS, PAGES, ROOT, name_of
 
 
 def test_the_recipe_reference_is_what_its_generator_writes() -> None:
@@ -22,10 +20,17 @@ def test_the_recipe_reference_is_what_its_generator_writes() -> None:
     assert (ROOT / "docs" / "recipe.md").read_text(encoding="utf-8") == reference()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_command_line_reference_is_what_its_generator_writes() -> None:
+    reference = runpy.run_path(str(ROOT / "docs" / "make_cli_reference.py"))["reference"]
+    assert (ROOT / "docs" / "cli.md").read_text(encoding="utf-8") == reference()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_relative_link_of_a_page_leads_to_a_file(page: Path) -> None:
     links = re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text(encoding="utf-8"))
     assert [link for link in links if not (page.parent / link).exists()] == []
+    outside = [link for link in links if not (page.parent / link).resolve().is_relative_to(DOCS)]
+    assert not (page.is_relative_to(DOCS) and outside), "the site has no files of the repository: name them instead"
 
 
 def test_the_recipe_in_the_readme_is_valid() -> None:
