@@ -24,50 +24,26 @@ from cgd.recipe import load_recipe
 from cgd.runfolder import open_run, read_json
 from tests.conftest import Tokenizer
 from tests.integration.folder import decided, query, stages
+from tests.tiny import save_recipe
 
-RECIPE = """
-[data]
-task = "arithmetic"
-n = 8
-[student]
-model = "{student}"
-options = {{ batch_size = 1 }}
-price = {{ input = 1.0, output = 2.0 }}
-[teacher]
-backend = "scripted"
-options = {{ replies = {{ critique = "It is wrong.", refinement = "{{solution}}" }} }}
-price = {{ input = 10.0, output = 20.0 }}
-[draft]
-max_tokens = 8
-[critique]
-max_tokens = 16
-[refinement]
-max_tokens = 64
-[[arms]]
-name = "cgd"
-objective = "cgd"
-[[arms]]
-name = "sft"
-objective = "sft"
-[training]
-steps = 2
-batch_size = 4
-learning_rate = 1e-3
-max_length = 1024
-[evaluation]
-max_tokens = 8
-[[evaluation.tasks]]
-task = "arithmetic"
-n = 6
-"""
 SEVERAL = ["draft.n=2", "draft.temperature=1.0", "critique.n=3", "critique.temperature=1.0"]
 
 
 @pytest.fixture(scope="session")
 def recipe_file(student: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("plan") / "tiny.toml"
-    path.write_text(RECIPE.format(student=student))
-    return path
+    return save_recipe(
+        tmp_path_factory.mktemp("plan") / "tiny.toml",
+        student,
+        student={"price": {"input": 1.0, "output": 2.0}},
+        teacher={
+            "backend": "scripted",
+            "options": {"replies": {"critique": "It is wrong.", "refinement": "{solution}"}},
+            "price": {"input": 10.0, "output": 20.0},
+        },
+        critique={"max_tokens": 16},
+        refinement={"max_tokens": 64},
+        training={"max_length": 1024},
+    )
 
 
 @pytest.fixture(scope="session")
