@@ -181,14 +181,4 @@ class Run:
 
 
 def _record(record: Record) -> dict[str, Any]:
-    return {
-        "id": record.id,
-        "prompt_id": record.prompt.id,
-        "prompt": [dict(message) for message in record.prompt.messages],
-        "draft": record.draft,
-        "critique": record.critique,
-        "refinement": record.refinement,
-        "teacher_answer": record.teacher_answer,
-        "solution": record.prompt.solution,
-        "answer": record.prompt.answer,
-    }
+    return {"id": record.id, "prompt_id": record.prompt.id, **record.texts()}
