@@ -155,7 +155,7 @@ def test_a_table_of_answers_is_graded(bare: Place) -> None:
         (("plan", "first.toml"), "train"),
         (("run", "first.toml"), "train"),
         (("train", "first.toml"), "train"),
-        (("eval", "smollm2-135m-instruct", "--tasks", "arithmetic"), "train"),
+        (("eval", "smollm2-135m-instruct", "--tasks", "arithmetic", "--limit", "4"), "train"),
         (("eval", "smollm2-135m-instruct", "--tasks", "gsm8k"), "train"),
         (("card", "runs/first"), "train"),
         (("inspect", "runs/first"), "inspect"),
