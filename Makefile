@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: help install run test test-browser test-vllm check docs format bench clean
+.PHONY: help install run test test-browser test-vllm check docs format bench dist clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -50,5 +50,11 @@ format: install  ## let ruff format and fix
 bench: install  ## what cgd costs and survives, about half an hour on a machine that does nothing else (docs/performance.md)
 	for name in startup store grading scoring driver durability training; do $(BIN)/python -m benchmarks.$$name --json || exit 1; done
 
+dist: install  ## sdist and wheel in dist/, checked, installed in empty environments and run there
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/pytest -m packaging tests/test_packaging.py
+
 clean:  ## remove environments and caches, keep runs
-	rm -rf .venv .venv-vllm site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-vllm dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

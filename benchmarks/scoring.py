@@ -15,25 +15,20 @@ from_sharing   speed gained on top by computing once what contexts share
 
 from __future__ import annotations
 
-import json
 import math
 import statistics
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.output import parser, scratch_folder, show
-from cgd import pipeline
+from benchmarks.jobs import quickstart, records_of, run_job
+from benchmarks.output import parser, show
 from cgd.chat import load_tokenizer
+from cgd.config import Recipe
 from cgd.models import model_folder
-from cgd.recipe import load_recipe
-from cgd.records import Prompt, Record
 from cgd.scoring.contexts import questions
-from cgd.store import Store, load_messages
 
-RECIPE = Path(__file__).parents[1] / "configs" / "quickstart.toml"
+JOB = "benchmarks.scoring_job"
 KINDS = ("plain", "head", "batched", "cgd")
 SIZES = (1, 2, 4)  # quarters of the records, for the slope
 
@@ -44,7 +39,7 @@ def main() -> None:
     options.add_argument("--turns", type=int, default=3, help="how often each is run")
     options.add_argument("--records", type=int, default=32)
     arguments = options.parse_args()
-    recipe = load_recipe([RECIPE], [f"data.n={arguments.records}"])
+    recipe = quickstart(arguments.records)
     student = model_folder(recipe.student.model)
     groups = scored_groups(recipe, student)
     job = {"student": str(student), "groups": groups}
@@ -52,35 +47,19 @@ def main() -> None:
     times: list[list[float]] = []
     for _ in range(arguments.turns):
         for kind in KINDS:
-            found[kind].append(run({**job, "kind": kind}))
+            found[kind].append(run_job(JOB, {**job, "kind": kind}))
         parts = [len(groups) * size // max(SIZES) for size in SIZES]
-        times.append([run({**job, "kind": "cgd", "groups": groups[:part]})["seconds"] for part in parts])
+        times.append([run_job(JOB, {**job, "kind": "cgd", "groups": groups[:part]})["seconds"] for part in parts])
     show(compare(groups, found, times), as_json=arguments.json)
 
 
-def scored_groups(recipe: Any, student: Path) -> list[list[tuple[list[int], list[int]]]]:
+def scored_groups(recipe: Recipe, student: Path) -> list[list[tuple[list[int], list[int]]]]:
     """Context and target ids of each record's refinement in its three contexts; generated unless known."""
-    result = pipeline.run(recipe, scratch_folder() / f"rows-{recipe.data.n}", until="refinement", accept_changes=True)
-    tokenizer, store = load_tokenizer(student), Store(result.folder / "run.sqlite")
-    groups = []
-    for row in store.query("SELECT * FROM records"):
-        prompt = Prompt(row["prompt_id"], tuple(load_messages(row["prompt"])))
-        record = Record(prompt, row["draft"], row["critique"], row["refinement"])
+    tokenizer, groups = load_tokenizer(student), []
+    for record in records_of(recipe):
         asked = questions(tokenizer, record)
         groups.append([(s.context_ids, s.target_ids) for asking, s in asked.items() if asking.target == "refinement"])
-    store.close()
     return groups
-
-
-def run(job: dict[str, Any]) -> dict[str, Any]:
-    """The figures of one job in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.scoring_job"]
-    done = subprocess.run(command, input=json.dumps(job), capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{job['kind']} failed:\n{done.stderr[-3000:]}")
-    figures: dict[str, Any] = json.loads(done.stdout)
-    print(job["kind"], len(job["groups"]), figures, file=sys.stderr)
-    return figures
 
 
 def compare(

@@ -16,23 +16,19 @@ from __future__ import annotations
 
 import json
 import statistics
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.output import parser, scratch_folder, show
-from cgd import pipeline
+from benchmarks.jobs import quickstart, records_of, run_job
+from benchmarks.output import parser, show
 from cgd.chat import load_tokenizer
+from cgd.config import Recipe
 from cgd.models import model_folder
 from cgd.plugins import build_objective
-from cgd.recipe import load_recipe
-from cgd.records import Prompt, Record
-from cgd.store import Store, load_messages
 from cgd.training.collate import predicted_tokens
 from cgd.training.completion_only import encode_example
 
-RECIPE = Path(__file__).parents[1] / "configs" / "quickstart.toml"
+JOB = "benchmarks.training_job"
 KINDS = ("cgd", "trl", "trl_tuned")
 
 
@@ -45,7 +41,7 @@ def main() -> None:
     options.add_argument("--rows", type=int, default=128, help="rows made, and compared in loss")
     options.add_argument("--settings", type=json.loads, default={}, help="keys of [training] for cgd, as JSON")
     arguments = options.parse_args()
-    recipe = load_recipe([RECIPE], [f"data.n={arguments.rows}"])
+    recipe = quickstart(arguments.rows)
     student = model_folder(recipe.student.model)
     rows = training_columns(recipe, student)
     wanted = arguments.steps * arguments.batch_size
@@ -56,39 +52,24 @@ def main() -> None:
         "rows": (rows * wanted)[:wanted],
         "settings": arguments.settings,
     }
-    losses = run({**job, "kind": "loss", "rows": rows})
+    losses = run_job(JOB, {**job, "kind": "loss", "rows": rows})
     found: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
     for _ in range(arguments.pairs):
         for kind in KINDS:
-            found[kind].append(run({**job, "kind": kind}))
+            found[kind].append(run_job(JOB, {**job, "kind": kind}))
     show(compare(job, losses, found), as_json=arguments.json)
 
 
-def training_columns(recipe: Any, student: Path) -> list[dict[str, Any]]:
+def training_columns(recipe: Recipe, student: Path) -> list[dict[str, Any]]:
     """Each row as cgd's trainer takes it, and as the columns that TRL takes; generated unless known."""
-    result = pipeline.run(recipe, scratch_folder() / f"rows-{recipe.data.n}", until="refinement", accept_changes=True)
     objective, tokenizer = build_objective("cgd", {}), load_tokenizer(student)
-    store = Store(result.folder / "run.sqlite")
     columns = []
-    for row in store.query("SELECT * FROM records"):
-        prompt = Prompt(row["prompt_id"], tuple(load_messages(row["prompt"])))
-        example = objective.example(Record(prompt, row["draft"], row["critique"], row["refinement"]))
+    for record in records_of(recipe):
+        example = objective.example(record)
         completion = [{"role": "assistant", "content": example.target}]
         encoded = encode_example(tokenizer, example)
         columns.append({"prompt": list(example.context), "completion": completion, "encoded": encoded})
-    store.close()
     return columns
-
-
-def run(job: dict[str, Any]) -> dict[str, Any]:
-    """The figures of one job in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.training_job"]
-    done = subprocess.run(command, input=json.dumps(job), capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{job['kind']} failed:\n{done.stderr[-3000:]}")
-    figures: dict[str, Any] = json.loads(done.stdout)
-    print(job["kind"], {name: value for name, value in figures.items() if name != "log"}, file=sys.stderr)
-    return figures
 
 
 def compare(job: dict[str, Any], losses: dict[str, Any], found: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:

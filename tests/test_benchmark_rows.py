@@ -106,11 +106,17 @@ def test_the_hub_is_asked_for_its_own_names_where_there_is_no_path(monkeypatch: 
     assert prompt.source == "someone/something english/training row 0"
 
 
-@pytest.mark.parametrize("library", [None, SimpleNamespace(load_dataset=None)])
-def test_a_hub_that_can_not_be_asked_is_an_error_with_a_way_out(monkeypatch: pytest.MonkeyPatch, library: Any) -> None:
-    """Without the library importing it fails; with a broken one calling it does."""
-    monkeypatch.setitem(sys.modules, "datasets", library)
+def test_a_hub_that_can_not_be_asked_is_an_error_with_a_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=None))
     with pytest.raises(UserError, match="can't load someone/something from the Hugging Face hub.*give options.path"):
+        benchmark(None).load("test", None, 0)
+
+
+def test_without_the_library_that_asks_the_hub_both_ways_out_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(
+        UserError, match=r"not from options.path, needs the package datasets: pip install 'cgd\[train\]'"
+    ):
         benchmark(None).load("test", None, 0)
 
 

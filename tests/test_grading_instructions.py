@@ -215,8 +215,8 @@ def test_several_threads_may_ask_at_once(double: None) -> None:
 
 
 def test_without_the_harness_the_message_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(grading_instructions, "find_spec", lambda name: None if name == "lm_eval" else object())
-    with pytest.raises(UserError, match=r"lm_eval can't be imported.*pip install 'cgd\[eval\]'"):
+    monkeypatch.setitem(sys.modules, "lm_eval", None)
+    with pytest.raises(UserError, match=r"needs the package lm_eval: pip install 'cgd\[eval\]'"):
         require_checkers()
 
 

@@ -1,4 +1,4 @@
-"""Small models made in the test: tokenizers with chat templates of five families, and a random-weight Llama.
+"""Small models made in the test: tokenizers with chat templates of five families, a random-weight Llama, its recipe.
 
 The templates are written for these tests; each has what is peculiar to its family:
 
@@ -12,6 +12,7 @@ mistral  instruction tokens, the system prompt inside the first turn, SentencePi
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -215,3 +216,34 @@ def save_student(folder: Path, name: str = "chatml", *, seed: int = 0, context: 
     torch.manual_seed(seed)
     LlamaForCausalLM(config).save_pretrained(folder)
     return folder
+
+
+TINY: dict[str, Any] = {
+    "data": {"task": "arithmetic", "n": 8},
+    "student": {"options": {"batch_size": 1}},
+    "teacher": {"backend": "tutor"},
+    "draft": {"max_tokens": 8},
+    "arms": [{"name": "cgd", "objective": "cgd"}, {"name": "sft", "objective": "sft"}],
+    "training": {"steps": 2, "batch_size": 4, "learning_rate": 1e-3},
+    "evaluation": {"max_tokens": 8, "tasks": [{"task": "arithmetic", "n": 6}]},
+}
+"""A recipe that goes through in seconds: 8 prompts, two arms, 6 test prompts."""
+
+
+def save_recipe(path: Path, model: Path, /, **sections: Any) -> Path:
+    """Write the tiny recipe for a student's folder; what is given takes the place of its own, section by key."""
+    recipe = TINY | {"student": TINY["student"] | {"model": str(model)}}
+    for name, section in sections.items():
+        both = isinstance(section, dict) and name in recipe
+        recipe[name] = recipe[name] | section if both else section
+    path.write_text("".join(f"{name} = {_toml(section)}\n" for name, section in recipe.items()))
+    return path
+
+
+def _toml(value: Any) -> str:
+    """TOML in one line; texts, numbers and truth values are written as in JSON."""
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{key} = {_toml(inner)}" for key, inner in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return json.dumps(value)

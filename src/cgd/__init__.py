@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from cgd.config import Recipe
     from cgd.errors import StoppedError, UserError
 
+__version__ = "0.1.0"
 __all__ = ["Recipe", "Run", "StoppedError", "UserError", "load_recipe", "run"]
 
 _HOMES = {

@@ -21,6 +21,7 @@ from cgd.audits import audit
 from cgd.chat import load_tokenizer
 from cgd.config import Recipe, Sampling
 from cgd.errors import UserError
+from cgd.extras import require_packages
 from cgd.filters import draft_and_refinement_verdicts
 from cgd.models import model_folder, weights_hash
 from cgd.progress import StageProgress
@@ -61,8 +62,9 @@ def analyze(folder: RunFolder, recipe: Recipe, options: Options) -> dict[str, An
         options: how much.
 
     Raises:
-        UserError: no complete records, or the arm has no checkpoint.
+        UserError: no complete records, the arm has no checkpoint, or a package is missing.
     """
+    require_packages("train", "cgd analyze", "torch", "transformers")
     records = _complete(stored_records(folder.store, recipe))[: options.records]
     models = _models(folder, recipe, options)
     verdicts = draft_and_refinement_verdicts(folder.store, recipe, records)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from cgd import pipeline, recipe
 from cgd.config import Recipe
 from cgd.errors import UserError
+from cgd.extras import require_packages
 from cgd.records import Record
 from cgd.runfolder import read_json
 from cgd.store import Store, load_messages
@@ -70,10 +71,9 @@ class Rows(list[dict[str, Any]]):
         Raises:
             UserError: the package is not installed.
         """
-        try:
-            from datasets import Dataset
-        except ModuleNotFoundError as error:
-            raise UserError("to_dataset() needs the package datasets: pip install 'cgd[train]'") from error
+        require_packages("train", "to_dataset()", "datasets")
+        from datasets import Dataset
+
         return Dataset.from_list(list(self))
 
     def to_frame(self) -> DataFrame:
@@ -181,14 +181,4 @@ class Run:
 
 
 def _record(record: Record) -> dict[str, Any]:
-    return {
-        "id": record.id,
-        "prompt_id": record.prompt.id,
-        "prompt": [dict(message) for message in record.prompt.messages],
-        "draft": record.draft,
-        "critique": record.critique,
-        "refinement": record.refinement,
-        "teacher_answer": record.teacher_answer,
-        "solution": record.prompt.solution,
-        "answer": record.prompt.answer,
-    }
+    return {"id": record.id, "prompt_id": record.prompt.id, **record.texts()}

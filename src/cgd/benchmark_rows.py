@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 
 from cgd.config import Section
 from cgd.errors import UserError
+from cgd.extras import require_packages
 from cgd.jsonl import expand_path, read_rows, require
 from cgd.records import GradingRule, Prompt
 
@@ -116,6 +117,7 @@ class Benchmark:
         return [(f"{file}:{number}", row) for number, row in read_rows(file)]
 
     def _from_hub(self, split: Split) -> Sequence[tuple[str, Mapping[str, Any]]]:
+        require_packages("train", f"loading {self.hub.id} from the hub, and not from options.path,", "datasets")
         try:
             from datasets import load_dataset
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cgd.errors import UserError
+from cgd.extras import require_packages
 from cgd.records import Message
 
 # Private-use characters stand for special-token strings while the template is rendered.
@@ -22,8 +23,9 @@ def load_tokenizer(folder: Path) -> Any:
     """The tokenizer of a model folder.
 
     Raises:
-        UserError: it can't be loaded, or it has no chat template.
+        UserError: it can't be loaded, it has no chat template, or transformers is not installed.
     """
+    require_packages("train", "reading a model's tokenizer", "transformers")
     from transformers import AutoTokenizer
 
     try:

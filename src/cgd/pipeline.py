@@ -24,9 +24,11 @@ from cgd.config import Recipe
 from cgd.controls import controls_of, corruption_counts
 from cgd.data import ChosenPrompts, choose_prompts, load_benchmarks
 from cgd.dataset.build import rows_hash, training_rows, write_parquet
+from cgd.extras import require_packages
 from cgd.filters import filter_records
 from cgd.generation import stages
 from cgd.generation.run import Makers, make_records
+from cgd.grading_instructions import require_checkers
 from cgd.models import model_folder, weights_hash
 from cgd.plugins import build_task
 from cgd.records import GeneratedStage, Record, Request
@@ -69,10 +71,11 @@ def run(
         command: what the user typed, for the manifest.
 
     Raises:
-        UserError: see `resolve`, `choose_prompts` and `open_run`.
+        UserError: see `resolve`, `choose_prompts` and `open_run`; or a package is missing.
         StoppedError: too many rows of a stage failed, or the budget is spent.
     """
     resolved = resolve(recipe)
+    _check_packages(recipe, until)
     prompts = choose_prompts(recipe)
     # Weights that are not there are refused before there is a run folder.
     model_folder(recipe.student.model, recipe.student.revision)
@@ -103,10 +106,11 @@ def evaluate(recipe: Recipe, runs: Path, *, accept_changes: bool = False, comman
     """Evaluate a model as it is: the recipe's student on the recipe's benchmarks; nothing is generated or trained.
 
     Raises:
-        UserError: see `resolve`, `load_benchmarks` and `open_run`.
+        UserError: see `resolve`, `load_benchmarks` and `open_run`; or a package is missing.
         StoppedError: too many answers failed, or the budget is spent.
     """
     resolved = resolve(recipe)
+    _check_packages(recipe, None)
     tasks, tests = load_benchmarks(recipe)
     model_folder(recipe.student.model, recipe.student.revision)
     prompts = ChosenPrompts([], [], tests, tasks, [])
@@ -123,6 +127,15 @@ def _ended_early(folder: RunFolder, made: int) -> RunResult:
     if made:
         folder.save_manifest()  # what the stages took so far
     return RunResult(folder.path, made, {})
+
+
+def _check_packages(recipe: Recipe, until: Until | None) -> None:
+    """Refuse at once what training or the standard benchmarks would refuse after everything before them is paid."""
+    if recipe.arms and until in (None, "training"):
+        adapter = ["peft"] if recipe.training.method == "lora" else []
+        require_packages("train", "training", "torch", "transformers", "accelerate", *adapter)
+    if recipe.evaluation.harness and until is None:
+        require_checkers()
 
 
 def _check_before_spending(

@@ -108,6 +108,18 @@ class Record:
         """A name that is unique among the records of one run."""
         return f"{self.prompt.id}:{self.key[:12]}" if self.key else self.prompt.id
 
+    def texts(self) -> dict[str, Any]:
+        """Everything that it says, by name."""
+        return {
+            "prompt": [dict(message) for message in self.prompt.messages],
+            "draft": self.draft,
+            "critique": self.critique,
+            "refinement": self.refinement,
+            "teacher_answer": self.teacher_answer,
+            "solution": self.prompt.solution,
+            "answer": self.prompt.answer,
+        }
+
 
 def reduce_context(record: Record, dropout: ContextDropoutConfig) -> Record:
     """The record without what a context dropout takes away."""

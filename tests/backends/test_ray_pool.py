@@ -67,7 +67,7 @@ def test_a_prompt_that_the_copied_backend_cannot_serve_is_refused(tmp_path: Path
 
 
 def test_where_ray_is_missing_the_message_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray_pool, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UserError, match=r"needs the package ray: pip install 'cgd\[ray\]'"):
         fragile_pool().check(make_requests(["a"]))
 

@@ -79,7 +79,7 @@ def test_missing_vllm_is_an_error_only_when_something_is_to_be_generated(
 ) -> None:
     monkeypatch.setattr("cgd.backends.vllm.find_spec", lambda name: None)
     backend = build(Options(model=str(student)))
-    with pytest.raises(UserError, match="2 replies are to be generated.* pip install vllm"):
+    with pytest.raises(UserError, match=r"2 replies are to be generated.* pip install 'cgd\[vllm\]'"):
         backend.check(make_requests(QUESTIONS[:2]))
 
 

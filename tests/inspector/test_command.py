@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from cgd import cli
-from cgd.cli import inspect as command
 from cgd.store import Store
 from tests.builders import make_manifest, make_recipe
 from tests.inspector.made_run import fill_run
@@ -56,6 +55,6 @@ def test_a_folder_without_a_run_is_refused(
 def test_a_missing_datasette_is_said_with_its_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(command, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "datasette", None)
     code, message = call(monkeypatch, capsys, str(tmp_path))
     assert (code, "pip install 'cgd[inspect]'" in message) == (2, True)

@@ -9,41 +9,12 @@ import pytest
 from cgd import pipeline
 from cgd.pipeline import RunResult
 from cgd.recipe import load_recipe
-
-RECIPE = """
-[data]
-task = "arithmetic"
-n = 8
-[student]
-model = "{student}"
-options = {{ batch_size = 1 }}
-[teacher]
-backend = "tutor"
-[draft]
-max_tokens = 8
-[[arms]]
-name = "cgd"
-objective = "cgd"
-[[arms]]
-name = "sft"
-objective = "sft"
-[training]
-steps = 2
-batch_size = 4
-learning_rate = 1e-3
-[evaluation]
-max_tokens = 8
-[[evaluation.tasks]]
-task = "arithmetic"
-n = 6
-"""
+from tests.tiny import save_recipe
 
 
 @pytest.fixture(scope="session")
 def recipe_file(student: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("recipe") / "tiny.toml"
-    path.write_text(RECIPE.format(student=student))
-    return path
+    return save_recipe(tmp_path_factory.mktemp("recipe") / "tiny.toml", student)
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,52 +12,26 @@ from cgd import pipeline
 from cgd.pipeline import RunResult
 from cgd.recipe import load_recipe
 from tests.integration.folder import query, stages
+from tests.tiny import save_recipe
 
-RECIPE = """
-[data]
-task = "arithmetic"
-n = 8
-[student]
-model = "{student}"
-options = {{ batch_size = 1 }}
-[teacher]
-backend = "tutor"
-[draft]
-max_tokens = 8
-[dataset]
-by_gain = {{ keep = 0.5 }}
-[[arms]]
-name = "own"
-objective = "cgd"
-[[arms]]
-name = "general"
-objective = "cgd"
-critique = "placeholder"
-[[arms]]
-name = "wrong"
-objective = "cgd"
-corrupt = {{ p = 1.0, kind = "verdict" }}
-rounds = 2
-[[arms]]
-name = "wrong_step"
-objective = "cgd"
-corrupt = {{ p = 1.0, kind = "step" }}
-[training]
-steps = 1
-batch_size = 2
-[evaluation]
-max_tokens = 4
-[[evaluation.tasks]]
-task = "arithmetic"
-n = 2
-"""
+ARMS: list[dict[str, Any]] = [
+    {"name": "own"},
+    {"name": "general", "critique": "placeholder"},
+    {"name": "wrong", "corrupt": {"p": 1.0, "kind": "verdict"}, "rounds": 2},
+    {"name": "wrong_step", "corrupt": {"p": 1.0, "kind": "step"}},
+]
 
 
 @pytest.fixture(scope="module")
 def recipe_file(student: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("recipe") / "controls.toml"
-    path.write_text(RECIPE.format(student=student))
-    return path
+    return save_recipe(
+        tmp_path_factory.mktemp("recipe") / "controls.toml",
+        student,
+        dataset={"by_gain": {"keep": 0.5}},
+        arms=[{"objective": "cgd", **arm} for arm in ARMS],
+        training={"steps": 1, "batch_size": 2},
+        evaluation={"max_tokens": 4, "tasks": [{"task": "arithmetic", "n": 2}]},
+    )
 
 
 @pytest.fixture(scope="module")

@@ -8,37 +8,23 @@ import pytest
 
 from cgd import pipeline
 from cgd.recipe import load_recipe
+from tests.tiny import save_recipe
 
-RECIPE = """
-[data]
-task = "arithmetic"
-n = 96
-[student]
-model = "{student}"
-[teacher]
-backend = "scripted"     # one critique for all, which is soon learnt
-options = {{ replies = {{ critique = "The student's answer is wrong. The error is in step 2." }} }}
-[draft]
-max_tokens = 32
-[[arms]]
-name = "{objective}"
-objective = "{objective}"
-[training]
-steps = {steps}
-batch_size = 8
-learning_rate = 5e-3
-max_length = 1024
-[evaluation]
-max_tokens = 96
-[[evaluation.tasks]]
-task = "arithmetic"
-n = 24
-"""
+CRITIQUE = "The student's answer is wrong. The error is in step 2."  # one for all, which is soon learnt
 
 
 def run(folder: Path, student: Path, objective: str, steps: int) -> pipeline.RunResult:
-    path = folder / f"{objective}.toml"
-    path.write_text(RECIPE.format(student=student, objective=objective, steps=steps))
+    path = save_recipe(
+        folder / f"{objective}.toml",
+        student,
+        data={"n": 96},
+        student={"options": {}},
+        teacher={"backend": "scripted", "options": {"replies": {"critique": CRITIQUE}}},
+        draft={"max_tokens": 32},
+        arms=[{"name": objective, "objective": objective}],
+        training={"steps": steps, "batch_size": 8, "learning_rate": 5e-3, "max_length": 1024},
+        evaluation={"max_tokens": 96, "tasks": [{"task": "arithmetic", "n": 24}]},
+    )
     return pipeline.run(load_recipe([path]), folder)
 
 

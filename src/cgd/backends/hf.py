@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from cgd.chat import encode_chat, end_of_turn, load_tokenizer
 from cgd.config import PositiveInt, Section
+from cgd.extras import require_packages
 from cgd.local import check_lengths, stream
 from cgd.models import context_length, model_folder, quiet_libraries, weights_hash
 from cgd.networks import best_device
@@ -58,7 +59,8 @@ class HfBackend:
         return {"backend": "hf", "weights": weights_hash(self._folder), "dtype": self._options.dtype}
 
     def check(self, requests: Sequence[Request]) -> None:
-        """Raise UserError where a prompt and its reply don't fit into the model's context."""
+        """Raise UserError where a prompt and its reply don't fit into the model's context, or a package is missing."""
+        require_packages("train", "backend 'hf'", "torch", "transformers")
         limit = context_length(self._folder)
         if limit is not None:
             check_lengths(requests, lambda request: len(self._encode(request)), limit)

@@ -12,7 +12,7 @@ from typing import Any
 
 from cgd.chat import encode_chat, load_tokenizer
 from cgd.config import PositiveInt, Section
-from cgd.errors import UserError
+from cgd.extras import require_packages
 from cgd.local import check_lengths, stream
 from cgd.models import gguf_file, weights_hash
 from cgd.records import Reply, Request
@@ -58,10 +58,7 @@ class LlamaCpp:
 
     def check(self, requests: Sequence[Request]) -> None:
         """Raise UserError where a prompt and its reply don't fit into a slot's context, or a package is missing."""
-        try:
-            import xllamacpp  # noqa: F401
-        except ModuleNotFoundError as error:
-            raise UserError("backend 'llamacpp' needs the package xllamacpp: pip install 'cgd[llamacpp]'") from error
+        require_packages("llamacpp", "backend 'llamacpp'", "xllamacpp", "transformers")
         check_lengths(requests, lambda request: len(self._encode(request)), self._options.context)
 
     def generate(self, requests: Sequence[Request]) -> AsyncIterator[Reply]:

@@ -15,7 +15,6 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +22,7 @@ from pydantic import Field
 
 from cgd.config import PositiveInt, Section
 from cgd.errors import UserError
+from cgd.extras import require_packages
 from cgd.plugins import Backend, build_backend
 from cgd.records import Reply, Request
 
@@ -121,8 +121,7 @@ class RayPool:
 
     def check(self, requests: Sequence[Request]) -> None:
         """Raise UserError where the copied backend can't serve a request, or the package is missing."""
-        if find_spec("ray") is None:
-            raise UserError("backend 'ray_pool' needs the package ray: pip install 'cgd[ray]'")
+        require_packages("ray", "backend 'ray_pool'", "ray")
         self._inner.check(requests)
 
     async def generate(self, requests: Sequence[Request]) -> AsyncIterator[Reply]:

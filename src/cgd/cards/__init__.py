@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import closing
 from importlib.resources import files
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +18,7 @@ from markupsafe import Markup
 from cgd.cards.data import data_facts, data_metadata
 from cgd.cards.model import checkpoint_results, model_facts, model_metadata
 from cgd.errors import UserError
+from cgd.extras import require_packages
 from cgd.report.markdown import escape, fence
 from cgd.runfolder import read_json
 from cgd.store import Store
@@ -51,8 +51,7 @@ def write_cards(
         UserError: the run is not finished or has no such arm or no checkpoints, huggingface_hub is not installed, or
             a card can't be written.
     """
-    if find_spec("huggingface_hub") is None:
-        raise UserError("cgd card needs the package huggingface_hub: pip install 'cgd[train]'")
+    require_packages("train", "cgd card", "huggingface_hub")
     summary, manifest = read_json(folder / "summary.json"), read_json(folder / "manifest.json")
     if summary is None or manifest is None:
         raise UserError(f"{folder} holds no finished run (manifest.json and summary.json); start it with cgd run")

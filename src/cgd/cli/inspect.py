@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import Annotated
 
 import typer
 
 from cgd.cli.shared import RunPath, app, open_store
-from cgd.errors import UserError
+from cgd.extras import require_packages
 
 
 @app.command()
@@ -20,8 +19,7 @@ def inspect(
 
     Example: cgd inspect runs/quickstart
     """
-    if find_spec("datasette") is None:
-        raise UserError("cgd inspect needs Datasette: pip install 'cgd[inspect]'")
+    require_packages("inspect", "cgd inspect", "datasette")
     from cgd.inspector.models import scoring_models
     from cgd.inspector.server import listen, serve
     from cgd.stored import run_recipe

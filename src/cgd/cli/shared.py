@@ -13,16 +13,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from cgd import __version__
 from cgd.errors import UserError
 
 if TYPE_CHECKING:
     from cgd.store import Store
 
-app = typer.Typer(
-    help="Critique-guided distillation: draft, critique, refinement, fine-tuning, evaluation, report.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 
 Recipes = Annotated[list[Path], typer.Argument(help="Recipe files (TOML); later ones win key by key.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="section.key=value; wins over the files.")]
@@ -33,6 +30,21 @@ ArmName = Annotated[str | None, typer.Option("--arm", help="An arm of the run's 
 AcceptChanges = Annotated[
     bool, typer.Option("--accept-changes", help="Go on although the run was begun with another recipe.")
 ]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"cgd {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Critique-guided distillation: draft, critique, refinement, fine-tuning, evaluation, report."""
 
 
 @contextmanager

@@ -11,14 +11,20 @@ from cgd.chat import load_tokenizer
 from cgd.config import Recipe
 from cgd.data import choose_prompts
 from cgd.models import model_folder
+from cgd.plan.later_rounds import later_rounds
 from cgd.plan.lengths import bounds, tokenizer_of
 from cgd.plan.measure import measure
 from cgd.plan.numbers import Plan, Rate
+from cgd.plan.refining import refining_rows
 from cgd.plan.rows import Inputs, evaluation_rows, generated_rows, training_rows
 from cgd.resolve import resolve
 from cgd.runfolder import RunFolder
 
 _MANY_MORE = 4
+_REPLIES_BY_STAGE = """
+SELECT CASE WHEN stage IN ('prediction', 'self_critique', 'self_refinement') THEN 'evaluation' ELSE stage END AS part,
+COUNT(*) FROM replies WHERE state != 'failed' GROUP BY part
+"""
 
 
 def make_plan(recipe: Recipe, runs: Path, *, measured: int = 0, command: Sequence[str] = ()) -> Plan:
@@ -44,10 +50,13 @@ def make_plan(recipe: Recipe, runs: Path, *, measured: int = 0, command: Sequenc
     if measured:
         measure(recipe, runs, resolved, prompts, measured, command)
     with _existing(runs / recipe.name) as folder:
-        inputs = Inputs(recipe, resolved, prompts, tokenizer, limits, folder, _rates(folder))
-        generated, flow = generated_rows(inputs)
-        trained = training_rows(inputs, flow)
-        rows = [*generated, *trained.rows, *evaluation_rows(inputs, trained.checkpoints)]
+        counting = teacher_tokenizer or tokenizer
+        inputs = Inputs(recipe, resolved, prompts, tokenizer, counting, limits, folder, _rates(folder))
+        generated = generated_rows(inputs, resolved.student)
+        trained = training_rows(inputs, generated.flow, student)
+        later = later_rounds(inputs, generated, trained)
+        evaluated = [*evaluation_rows(inputs, later.checkpoints), *refining_rows(inputs, later.checkpoints)]
+        rows = [*generated.rows, *trained.rows, *later.rows, *evaluated]
         spent = folder.store.spent() if folder else (0, 0.0)
         manifest = folder.manifest if folder else {}
     notes = []
@@ -90,8 +99,7 @@ def _rates(folder: RunFolder | None) -> dict[str, Rate]:
         return {}
     durations = folder.manifest.get("durations_s", {})
     rates = {}
-    for stage, n in folder.store.query("SELECT stage, COUNT(*) FROM replies WHERE state != 'failed' GROUP BY stage"):
-        stage = "evaluation" if stage == "prediction" else stage
+    for stage, n in folder.store.query(_REPLIES_BY_STAGE):
         if stage in durations:
             rates[stage] = Rate(0.0, durations[stage] / n, n)
     for arm, text in folder.store.query("SELECT arm, info FROM checkpoints"):

@@ -40,16 +40,15 @@ def known_stage(
     seed: int,
 ) -> Known:
     """Look up a stage's requests; a failed row counts as not there, for the run tries it again."""
-    keys = stored_keys(store, asked)
-    first = [request for request in asked if request.key in keys]
-    final = first
+    final = first = stored_of(store, asked)
+    keys = {request.key for request in first}
     cut = pending = 0
     if config.truncated == "retry":
         replies = store.replies([request.key for request in first])
         second = retry_longer(first, replies, config.longer, identity, seed)
-        keys |= stored_keys(store, second)
         cut = sum(a is not b for a, b in zip(first, second, strict=True))
-        final = [request for request in second if request.key in keys]
+        final = stored_of(store, second)
+        keys |= {request.key for request in final}
         pending = len(second) - len(final)
     replies = store.replies([request.key for request in final])
     records, _ = collect(stage, final, replies, keep_truncated=config.truncated == "keep")
@@ -60,6 +59,12 @@ def stored_keys(store: Store, requests: Sequence[Request]) -> set[str]:
     """Keys of the requests that have a reply."""
     states = store.states([request.key for request in requests])
     return {key for key, state in states.items() if state != "failed"}
+
+
+def stored_of(store: Store, requests: Sequence[Request]) -> list[Request]:
+    """The requests that have a reply."""
+    keys = stored_keys(store, requests)
+    return [request for request in requests if request.key in keys]
 
 
 def count(store: Store, keys: set[str]) -> Counted:

@@ -29,6 +29,10 @@ class Counted(NamedTuple):
         """What is left of this when that is done, never less than nothing."""
         return Counted(*(max(whole - done, 0.0) for whole, done in zip(self, other, strict=True)))
 
+    def plus(self, other: Counted) -> Counted:
+        """Both together."""
+        return Counted(*(one + another for one, another in zip(self, other, strict=True)))
+
     def as_json(self, price: Price | None = None) -> dict[str, float | None]:
         """Whole numbers, and the cost."""
         whole = {name: None if isnan(value) else round(value) for name, value in self._asdict().items()}
@@ -61,9 +65,9 @@ class Row(NamedTuple):
     """One line of the plan, for the whole run; `requests` of a training are its rows, its tokens those of one pass."""
 
     stage: str
-    """draft, critique, refinement, training or evaluation."""
+    """draft, critique, refinement, teacher_answer, training, evaluation, self_critique or self_refinement."""
     name: str
-    """Arm of a training, task of an evaluation."""
+    """Arm of a training, task of an evaluation, arm and number of a later round."""
     stored: Counted
     """What the run folder holds."""
     expected: Counted

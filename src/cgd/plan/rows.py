@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import inf, isnan, nan
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from cgd import evaluation
@@ -12,7 +14,7 @@ from cgd.controls import controls_of
 from cgd.data import ChosenPrompts
 from cgd.dataset import build
 from cgd.generation import stages
-from cgd.models import model_folder, weights_hash
+from cgd.models import weights_hash
 from cgd.plan.known import NOT_BEGUN, Known, count, known_stage, stored_keys
 from cgd.plan.lengths import Bounds, Lengths, encoded_rows, prompt_lengths, share_of, unusable
 from cgd.plan.numbers import NOTHING, UNKNOWN, Counted, OverLength, Rate, Row
@@ -20,7 +22,7 @@ from cgd.plugins import Backend
 from cgd.records import GeneratedStage, Record
 from cgd.resolve import Resolved, checkpoint_backend
 from cgd.runfolder import RunFolder
-from cgd.training.arms import job_keys
+from cgd.training.arms import Job, job_keys
 from cgd.training.checkpoint import read_stamp
 from cgd.training.order import optimizer_steps
 
@@ -33,10 +35,13 @@ class Inputs(NamedTuple):
     prompts: ChosenPrompts
     tokenizer: Any
     """The student's."""
+    teacher_tokenizer: Any
+    """The one that counts the teacher's prompts."""
     bounds: Bounds
     folder: RunFolder | None
     """None where no run was begun."""
     rates: Mapping[str, Rate]
+    round: int = 1
 
 
 class Flow(NamedTuple):
@@ -47,43 +52,60 @@ class Flow(NamedTuple):
     at_most: int
 
 
+class Generated(NamedTuple):
+    """The rows of the generating stages, the records that come out of the last one, and what is stored by stage."""
+
+    rows: list[Row]
+    flow: Flow
+    known: dict[GeneratedStage, Known]
+
+
 class Trained(NamedTuple):
     """The rows of the arms, the share of training rows that are too long, and the checkpoints a run would find."""
 
     rows: list[Row]
     over_length: OverLength
-    checkpoints: list[tuple[str, int]]
+    checkpoints: list[Job]
 
 
-def generated_rows(inputs: Inputs) -> tuple[list[Row], Flow]:
-    """One row a generating stage, and the records that come out of the last one."""
+def generated_rows(
+    inputs: Inputs, student: Backend | None, alike: Mapping[GeneratedStage, Known] = MappingProxyType({})
+) -> Generated:
+    """One row a generating stage.
+
+    Args:
+        inputs: what is planned.
+        student: who drafts; None where its weights are not there yet, so that nothing can be stored.
+        alike: what is stored of the same stages in an earlier round, by which a stage without any is expected to go.
+    """
     recipe, resolved = inputs.recipe, inputs.resolved
     fresh = [Record(prompt) for prompt in inputs.prompts.training]
     flow = Flow(fresh, len(fresh), len(fresh))
-    rows = []
+    made = Generated([], flow, {})
     for stage in stages.STAGES:
-        backend = resolved.student if stage == "draft" else resolved.teacher
+        backend = student if stage == "draft" else resolved.teacher
         section = recipe.student if stage == "draft" else recipe.teacher
-        if backend is None or section is None or not stages.is_needed(stage, resolved.needs):
+        if section is None or not stages.is_needed(stage, resolved.needs):
             continue
-        known = _known(inputs, stage, backend, flow.records)
-        row, flow = _stage_row(recipe, stage, known, flow, inputs.bounds.prompt[stage], len(fresh))
-        rows.append(row._replace(price=section.price, rate=inputs.rates.get(stage)))
-    return rows, flow
+        known = made.known[stage] = _known(inputs, stage, backend, flow.records)
+        typical = known if known.first else alike.get(stage, known)
+        row, flow = _stage_row(recipe, stage, known, typical, flow, inputs.bounds.prompt[stage], len(fresh))
+        made.rows.append(row._replace(price=section.price, rate=inputs.rates.get(stage)))
+    return made._replace(flow=flow)
 
 
-def _known(inputs: Inputs, stage: GeneratedStage, backend: Backend, records: Sequence[Record]) -> Known:
-    if inputs.folder is None or not records:
+def _known(inputs: Inputs, stage: GeneratedStage, backend: Backend | None, records: Sequence[Record]) -> Known:
+    if inputs.folder is None or backend is None or not records:
         return NOT_BEGUN
     asked = stages.requests(stage, records, inputs.recipe, backend.identity)
     config = inputs.recipe.generated[stage]
     return known_stage(inputs.folder.store, stage, config, asked, backend.identity, inputs.recipe.seed)
 
 
-def _stage_row(
-    recipe: Recipe, stage: GeneratedStage, known: Known, flow: Flow, prompt: Lengths, prompts: int
+def _stage_row(  # noqa: PLR0913 - what is stored and what may come
+    recipe: Recipe, stage: GeneratedStage, known: Known, typical: Known, flow: Flow, prompt: Lengths, prompts: int
 ) -> tuple[Row, Flow]:
-    """Counts of one stage, and the records that leave it."""
+    """Counts of one stage, and the records that leave it; `typical` says how the ones to come will go."""
     config = recipe.generated[stage]
     samples = {"draft": recipe.draft.n, "critique": recipe.critique.n}.get(stage, 1)
     tries = [config.max_tokens] + ([config.longer.max_tokens] if config.truncated == "retry" else [])
@@ -98,12 +120,12 @@ def _stage_row(
         stored.new_tokens + part * (missing * sum(tries) + known.pending * tries[-1]),
     )
     to_come = max(flow.expected * samples - known.first, 0.0)
-    second = known.cut / known.first if known.first else nan if len(tries) > 1 else 0.0
+    second = typical.cut / typical.first if typical.first else nan if len(tries) > 1 else 0.0
     requests = min(stored.requests + to_come * (1 + second) + known.pending, distinct)
     # The prompts of drafts are known before there is one; those of later stages hold texts.
-    expected = extrapolate(stored, requests, prompt.mean if stage == "draft" else nan)
-    settled = known.first - known.pending
-    come_through = len(known.records) / settled if settled else nan
+    expected = extrapolate(stored, requests, prompt.mean if stage == "draft" else nan, typical.counted)
+    settled = typical.first - typical.pending
+    come_through = len(typical.records) / settled if settled else nan
     after = Flow(
         known.records,
         len(known.records) + (to_come + known.pending) * come_through,
@@ -112,30 +134,41 @@ def _stage_row(
     return Row(stage, "", stored, expected, at_most), after
 
 
-def extrapolate(stored: Counted, requests: float, prompt_mean: float = nan) -> Counted:
+def extrapolate(stored: Counted, requests: float, prompt_mean: float = nan, typical: Counted | None = None) -> Counted:
     """So many requests by the means of the stored ones.
 
     Args:
         stored: what is there.
         requests: how many there will be.
         prompt_mean: prompt tokens of one that is not there yet, where they are known beforehand.
+        typical: whose means count in place of the stored ones.
     """
     left = requests - stored.requests
     if not left:
         return stored
     if isnan(left):
         return UNKNOWN
-    prompts, new = (total / stored.requests if stored.requests else nan for total in stored[1:])
+    means = stored if typical is None else typical
+    prompts, new = (total / means.requests if means.requests else nan for total in means[1:])
     prompts = prompts if isnan(prompt_mean) else prompt_mean
     return Counted(requests, stored.prompt_tokens + left * prompts, stored.new_tokens + left * new)
 
 
-def training_rows(inputs: Inputs, flow: Flow) -> Trained:
-    """One row an arm."""
+def training_rows(
+    inputs: Inputs, flow: Flow, student: Path | None, typical: Mapping[str, Counted] = MappingProxyType({})
+) -> Trained:
+    """One row an arm.
+
+    Args:
+        inputs: what is planned.
+        flow: the records to train on.
+        student: folder of the model to start from; None where it is not there yet.
+        typical: rows of an earlier round by arm, whose means count where there are none.
+    """
     config, limits = inputs.recipe.training, inputs.bounds
     encoded = encoded_rows(flow.records, inputs.resolved, inputs.tokenizer) if flow.records else {}
     out = unusable(encoded, config.max_length) if encoded else []
-    checkpoints = _checkpoints(inputs, flow.records) if out and len(flow.records) == flow.at_most else []
+    checkpoints = _checkpoints(inputs, flow.records, student) if out and len(flow.records) == flow.at_most else []
     unmade, seeds = flow.at_most - len(flow.records), len(config.seeds)
     rows = []
     for arm in inputs.resolved.objectives:
@@ -147,7 +180,8 @@ def training_rows(inputs: Inputs, flow: Flow) -> Trained:
             stored.prompt_tokens + unmade * limits.context[arm].at_most,
             stored.new_tokens + unmade * limits.target[arm].at_most,
         )
-        expected = extrapolate(stored, flow.expected * (len(kept) / len(out) if out else 1.0))
+        means = stored if stored.requests else typical.get(arm, stored)
+        expected = extrapolate(stored, flow.expected * (len(kept) / len(out) if out else 1.0), typical=means)
         number = at_most.requests if isnan(expected.requests) else expected.requests
         row = Row("training", arm, stored, expected, at_most, rate=inputs.rates.get(f"training {arm}"), starts=seeds)
         done = sum(name == arm for name, _ in checkpoints) / seeds
@@ -156,24 +190,36 @@ def training_rows(inputs: Inputs, flow: Flow) -> Trained:
     return Trained(rows, over_length, checkpoints)
 
 
-def _checkpoints(inputs: Inputs, records: Sequence[Record]) -> list[tuple[str, int]]:
+def _checkpoints(inputs: Inputs, records: Sequence[Record], student: Path | None) -> list[Job]:
     """The checkpoints of these records that a run would find, as (arm, seed)."""
     recipe, folder = inputs.recipe, inputs.folder
-    if folder is None:
+    if folder is None or student is None:
         return []
-    filtered = {row["record_id"] for row in folder.store.query("SELECT record_id FROM drops WHERE stage = 'filters'")}
-    kept = [record for record in records if record.id not in filtered]
+    filtered = "SELECT record_id FROM drops WHERE stage = 'filters'"
+    gone = {row["record_id"] for row in folder.store.query(filtered)} if inputs.round == 1 else set()
+    kept = [record for record in records if record.id not in gone]
     rows, _ = build.training_rows(kept, inputs.resolved.objectives, recipe.dropouts, controls_of(recipe))
-    student = weights_hash(model_folder(recipe.student.model, recipe.student.revision))
-    keys = job_keys(recipe, {arm: build.rows_hash(arm_rows) for arm, arm_rows in rows.items()}, student)
-    stamps = {job: read_stamp(folder.checkpoint(*job)) for job in keys}
+    hashes = {arm: build.rows_hash(arm_rows) for arm, arm_rows in rows.items()}
+    keys = job_keys(recipe, hashes, weights_hash(student))
+    stamps = {job: read_stamp(folder.checkpoint(*job, inputs.round)) for job in keys}
     return [job for job, stamp in stamps.items() if stamp and stamp.key == keys[job]]
 
 
-def evaluation_rows(inputs: Inputs, checkpoints: Sequence[tuple[str, int]]) -> list[Row]:
-    """One row a task: the base student and every arm and seed."""
+def evaluated_models(recipe: Recipe) -> int:
+    """The base student and every arm and seed."""
+    return 1 + len(recipe.arms) * len(recipe.training.seeds)
+
+
+def found_models(inputs: Inputs, checkpoints: Sequence[Job]) -> list[str]:
+    """The models of these that are there: the base student, and checkpoints in the run folder."""
+    folder = inputs.folder
+    return [inputs.recipe.student.model, *(str(folder.checkpoint(*job)) for job in checkpoints if folder)]
+
+
+def evaluation_rows(inputs: Inputs, checkpoints: Sequence[Job]) -> list[Row]:
+    """One row a task: the answers of every model."""
     recipe = inputs.recipe
-    models = 1 + len(recipe.arms) * len(recipe.training.seeds)
+    models = evaluated_models(recipe)
     rows = []
     for label, prompts in inputs.prompts.evaluation.items():
         prompt = prompt_lengths(inputs.tokenizer, prompts, recipe.seed)
@@ -194,13 +240,13 @@ def evaluation_rows(inputs: Inputs, checkpoints: Sequence[tuple[str, int]]) -> l
     return rows
 
 
-def _predictions(inputs: Inputs, label: str, checkpoints: Sequence[tuple[str, int]]) -> Counted:
+def _predictions(inputs: Inputs, label: str, checkpoints: Sequence[Job]) -> Counted:
     """The stored predictions of the base student and of checkpoints."""
     recipe, folder = inputs.recipe, inputs.folder
     if folder is None:
         return NOTHING
     keys: set[str] = set()
-    for model in [recipe.student.model, *(str(folder.checkpoint(*job)) for job in checkpoints)]:
+    for model in found_models(inputs, checkpoints):
         identity = checkpoint_backend(recipe, model).identity
         asked = evaluation.requests(inputs.prompts.evaluation[label], recipe.evaluation, identity, recipe.seed, label)
         keys |= stored_keys(folder.store, asked)

@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 from cgd.config import Section
 from cgd.errors import UserError
+from cgd.extras import require_packages
 from cgd.records import AnswerKind, GradingRule, Prompt, content_hash
 
 _INSTRUCTION = (
@@ -90,13 +91,10 @@ class ReasoningGym:
     def _made(self, size: int, seed: int) -> tuple[Iterable[Mapping[str, Any]], str | None]:
         """Rows that are made as they are asked for, and what is wrong with all of them."""
         name = self._options.dataset
-        try:
-            from reasoning_gym.dataset import ProceduralDataset
-            from reasoning_gym.factory import DATASETS, create_dataset
-        except ImportError as error:
-            raise UserError(
-                f"task 'reasoning_gym' needs the package reasoning-gym ({error}): pip install 'cgd[eval]'"
-            ) from error
+        require_packages("eval", "task 'reasoning_gym'", "reasoning_gym")
+        from reasoning_gym.dataset import ProceduralDataset
+        from reasoning_gym.factory import DATASETS, create_dataset
+
         if name not in DATASETS:
             raise UserError(f"no reasoning_gym data set {name!r}; allowed: {', '.join(sorted(DATASETS))}")
         if name in _NOT_REPRODUCIBLE:

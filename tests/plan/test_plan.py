@@ -1,4 +1,4 @@
-"""Run with: pytest tests/test_plan.py. Plans of small recipes, worked by hand, and held against a real tiny run."""
+"""Run with: pytest tests/plan/test_plan.py. Small recipes, worked by hand, and held against a real tiny run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from cgd import cli, pipeline
 from cgd.chat import encode_chat, encode_text, load_tokenizer
-from cgd.config import BudgetConfig, Price, Recipe
+from cgd.config import BudgetConfig, Price
 from cgd.data import choose_prompts
 from cgd.errors import StoppedError, UserError
 from cgd.plan import make_plan
@@ -24,50 +24,9 @@ from cgd.recipe import load_recipe
 from cgd.runfolder import open_run, read_json
 from tests.conftest import Tokenizer
 from tests.integration.folder import decided, query, stages
+from tests.plan.planned import by_name, recipe_with
 
-RECIPE = """
-[data]
-task = "arithmetic"
-n = 8
-[student]
-model = "{student}"
-options = {{ batch_size = 1 }}
-price = {{ input = 1.0, output = 2.0 }}
-[teacher]
-backend = "scripted"
-options = {{ replies = {{ critique = "It is wrong.", refinement = "{{solution}}" }} }}
-price = {{ input = 10.0, output = 20.0 }}
-[draft]
-max_tokens = 8
-[critique]
-max_tokens = 16
-[refinement]
-max_tokens = 64
-[[arms]]
-name = "cgd"
-objective = "cgd"
-[[arms]]
-name = "sft"
-objective = "sft"
-[training]
-steps = 2
-batch_size = 4
-learning_rate = 1e-3
-max_length = 1024
-[evaluation]
-max_tokens = 8
-[[evaluation.tasks]]
-task = "arithmetic"
-n = 6
-"""
 SEVERAL = ["draft.n=2", "draft.temperature=1.0", "critique.n=3", "critique.temperature=1.0"]
-
-
-@pytest.fixture(scope="session")
-def recipe_file(student: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("plan") / "tiny.toml"
-    path.write_text(RECIPE.format(student=student))
-    return path
 
 
 @pytest.fixture(scope="session")
@@ -77,14 +36,6 @@ def run_through(recipe_file: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     before = make_plan(load_recipe([recipe_file]), runs)
     pipeline.run(load_recipe([recipe_file]), runs)
     return before, runs
-
-
-def recipe_with(recipe_file: Path, *overrides: str) -> Recipe:
-    return load_recipe([recipe_file], overrides)
-
-
-def by_name(plan: Plan) -> dict[str, Row]:
-    return {f"{row.stage} {row.name}".strip(): row for row in plan.rows}
 
 
 def one_row(**fields: Any) -> Row:
