@@ -53,7 +53,7 @@ def fill_run(store: Store, *, task: str = "sums", arm: str = "cgd", text: str = 
     store.set_drops("dataset", [Drop("train-9", text)])
     arms = ["base", "sft", arm]
     summary = summarise(store, task, arms)
-    summary["drift"] = drift(store, [*arms, f"{arm}@2", f"{arm}@4"], [task])
+    summary["drift"] = drift(store, [*arms, f"{arm}@2", f"{arm}@4"], [task], lambda reply: reply[:1])
     return MadeRun(summary, {**make_manifest(), "command": text}, _analysis(train, text))
 
 

@@ -19,7 +19,7 @@ from cgd.scoring.tree import Tree, merge, packs
 
 # About 512 tokens fill a CPU's matrix products, and their mask stays cheap; a GPU wants more.
 CPU_TOKENS, GPU_TOKENS = 512, 4096
-_LOGITS_AT_ONCE = 2**22  # numbers: 16 MiB in float32, whatever the vocabulary and the lengths
+_LOGITS_AT_ONCE = 2**21  # numbers: 8 MiB in float32, whatever the vocabulary and the lengths; three such are held
 
 
 class Scored(NamedTuple):
@@ -114,7 +114,7 @@ class Scorer:
         log_p, entropy = torch.empty(len(targets)), torch.empty(len(targets))
         start = 0
         for log_p_NV in self.log_p(outputs, hidden_NW):
-            entropies = -(log_p_NV.exp() * log_p_NV).sum(-1).cpu()
+            entropies = -log_p_NV.exp().mul_(log_p_NV).sum(-1).cpu()
             here = (asked >= start) & (asked < start + len(log_p_NV))
             rows = asked[here] - start
             log_p[here] = log_p_NV[rows.to(log_p_NV.device), targets[here].to(log_p_NV.device)].cpu()
