@@ -25,7 +25,7 @@ __all__ = ["app", "main"]
 def main() -> None:
     """Entry point: an error of the user's prints its message, a bug keeps its traceback."""
     try:
-        app()
+        app(prog_name="cgd")
     except CgdError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
