@@ -15,7 +15,7 @@ import pytest
 from cgd import runfolder
 from cgd.config import Recipe
 from cgd.errors import UserError
-from cgd.runfolder import RunFolder, command_line, open_run, read_json
+from cgd.runfolder import SUMMARY_FORMAT, RunFolder, command_line, open_run, read_json, read_summary
 from tests.builders import make_prompts, make_recipe
 
 ROOT = Path(__file__).parents[1]
@@ -305,3 +305,12 @@ def test_the_time_of_a_stage_is_added_up_even_where_it_broke(tmp_path: Path, mon
             raise ValueError("broke")
         monkeypatch.undo()
         assert folder.manifest["durations_s"] == {"draft": 3.5}
+
+
+def test_a_summary_of_another_version_is_named_with_what_mends_it(tmp_path: Path) -> None:
+    assert read_summary(tmp_path) is None
+    (tmp_path / "summary.json").write_text('{"tasks": {}}')
+    with pytest.raises(UserError, match=r"summary\.json has format None, this cgd reads \d+; cgd run with the run's"):
+        read_summary(tmp_path)
+    (tmp_path / "summary.json").write_text(json.dumps({"format": SUMMARY_FORMAT}))
+    assert read_summary(tmp_path) == {"format": SUMMARY_FORMAT}

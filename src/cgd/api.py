@@ -17,7 +17,7 @@ from cgd.config import Recipe
 from cgd.errors import UserError
 from cgd.extras import require_packages
 from cgd.records import Record
-from cgd.runfolder import read_json
+from cgd.runfolder import read_json, read_summary
 from cgd.store import Store, load_messages
 from cgd.stored import run_recipe, stored_records
 
@@ -119,8 +119,12 @@ class Run:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """Its `summary.json`, as docs/statistics.md explains it; empty until the run is finished."""
-        return read_json(self.folder / "summary.json") or {}
+        """Its `summary.json`, as docs/statistics.md explains it; empty until the run is finished.
+
+        Raises:
+            UserError: another version of cgd wrote it.
+        """
+        return read_summary(self.folder) or {}
 
     @property
     def analysis(self) -> dict[str, Any]:

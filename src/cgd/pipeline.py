@@ -36,7 +36,7 @@ from cgd.report.html import write_html
 from cgd.report.markdown import write_markdown
 from cgd.resolve import Resolved, checkpoint_backend, model_names, resolve
 from cgd.rounds import train_later_rounds
-from cgd.runfolder import RunFolder, open_run, read_json
+from cgd.runfolder import SUMMARY_FORMAT, RunFolder, open_run, read_json
 from cgd.selection import select_checkpoints
 from cgd.standard import run_standard
 from cgd.students import BASE, Student, evaluate_students, students_of
@@ -214,6 +214,7 @@ def _finish(
     made += standard.made
     first_task = next((task.label for task in recipe.evaluation.tasks), "")
     counted = {
+        "format": SUMMARY_FORMAT,
         **summarise(folder.store, first_task, [BASE, *(arm.name for arm in recipe.arms)]),
         "harness": standard.account,
     }

@@ -23,6 +23,8 @@ from cgd.prompts import template_hashes
 from cgd.recipe import flatten
 from cgd.store import Store
 
+SUMMARY_FORMAT = 1
+"""Of `summary.json`; raise it with every change that a reader must know of."""
 _PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "math-verify", "numpy", "scipy")
 # The first stage that a changed section of the recipe redoes.
 _REDONE_FROM = {
@@ -142,6 +144,21 @@ def read_json(path: Path) -> dict[str, Any] | None:
     except ValueError as error:
         raise UserError(f"{path} is not valid JSON: {error}; mend it, or remove it to begin anew") from error
     return value
+
+
+def read_summary(folder: Path) -> dict[str, Any] | None:
+    """The `summary.json` of a run; None where the run is not finished.
+
+    Raises:
+        UserError: another version of cgd wrote it.
+    """
+    summary = read_json(folder / "summary.json")
+    if summary is not None and summary.get("format") != SUMMARY_FORMAT:
+        raise UserError(
+            f"{folder / 'summary.json'} has format {summary.get('format')}, this cgd reads {SUMMARY_FORMAT}; "
+            "cgd run with the run's recipe writes it again from the store, and makes nothing that is there"
+        )
+    return summary
 
 
 def _take_lock(path: Path) -> IO[str]:

@@ -20,7 +20,7 @@ from cgd.cards.model import checkpoint_results, model_facts, model_metadata
 from cgd.errors import UserError
 from cgd.extras import require_packages
 from cgd.report.markdown import escape, fence
-from cgd.runfolder import read_json
+from cgd.runfolder import read_json, read_summary
 from cgd.store import Store
 from cgd.stored import run_recipe, stored_records
 
@@ -52,7 +52,7 @@ def write_cards(
             a card can't be written.
     """
     require_packages("train", "cgd card", "huggingface_hub")
-    summary, manifest = read_json(folder / "summary.json"), read_json(folder / "manifest.json")
+    summary, manifest = read_summary(folder), read_json(folder / "manifest.json")
     if summary is None or manifest is None:
         raise UserError(f"{folder} holds no finished run (manifest.json and summary.json); start it with cgd run")
     recipe = run_recipe(folder)

@@ -25,10 +25,10 @@ def analyze(  # noqa: PLR0913 - a command and its options
     """
     from cgd.analyze import Options, analyze
     from cgd.pipeline import write_report
-    from cgd.runfolder import open_run, read_json
+    from cgd.runfolder import open_run, read_summary
     from cgd.stored import run_recipe
 
-    recipe = run_recipe(folder)
+    recipe, summary = run_recipe(folder), read_summary(folder)
     names = [one.name for one in recipe.arms]
     chosen = arm or ("cgd" if "cgd" in names else names[0])
     if chosen not in names:
@@ -38,7 +38,6 @@ def analyze(  # noqa: PLR0913 - a command and its options
         with opened.timed("analysis"):
             account = analyze(opened, recipe, options)
         opened.save_manifest()
-        summary = read_json(folder / "summary.json")
         if summary is not None:
             write_report(opened, recipe, summary)
     for model, contexts in account["entropy"].items():

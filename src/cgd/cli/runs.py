@@ -106,10 +106,10 @@ def report(folder: RunPath) -> None:
     Example: cgd report runs/quickstart
     """
     from cgd.pipeline import write_report
-    from cgd.runfolder import open_run, read_json
+    from cgd.runfolder import open_run, read_summary
     from cgd.stored import run_recipe
 
-    summary = read_json(folder / "summary.json")
+    summary = read_summary(folder)
     if summary is None:
         raise UserError(f"{folder} holds no finished run (manifest.json and summary.json); start it with cgd run")
     recipe = run_recipe(folder)
