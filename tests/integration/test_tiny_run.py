@@ -32,6 +32,12 @@ def runs(finished: RunResult, tmp_path: Path) -> Path:
     return tmp_path / "runs"
 
 
+FIGURES = (
+    *("accuracy-arithmetic", "reply-lengths-arithmetic", "text-lengths"),
+    *("training-entropy", "training-grad-norm", "training-loss", "training-tokens-per-s"),
+)
+
+
 def recipe_with(recipe_file: Path, *overrides: str) -> Recipe:
     return load_recipe([recipe_file], overrides)
 
@@ -41,6 +47,7 @@ def test_the_folder_holds_what_is_promised_and_nothing_else(finished: RunResult,
     model = {path.name for path in student.iterdir()} | {"cgd.json"}
     assert files == {
         *("run.sqlite", "run.lock", "manifest.json", "summary.json", "report/index.html", "report/report.md"),
+        *(f"report/figures/{name}.csv" for name in FIGURES),
         *("dataset/cgd.parquet", "dataset/sft.parquet"),
         *(f"checkpoints/{arm}/seed0/{name}" for arm in ("cgd", "sft") for name in model),
     }
@@ -75,7 +82,7 @@ def test_the_summary_has_the_promised_shape(finished: RunResult) -> None:
     summary = json.loads((finished.folder / "summary.json").read_text())
     assert summary == json.loads(json.dumps(finished.summary))
     assert list(summary) == [
-        *("task", "arms", "paired", "tasks", "generation", "spend", "drops", "training", "harness"),
+        *("format", "task", "arms", "paired", "tasks", "generation", "spend", "drops", "training", "harness"),
         *("self_refine", "drift", "contamination"),
     ]
     assert summary["task"] == "arithmetic" and list(summary["tasks"]) == ["arithmetic"]
@@ -178,7 +185,8 @@ def test_more_test_prompts_redo_only_what_they_add(
     result = pipeline.run(recipe_with(recipe_file, "evaluation.tasks.0.n=8"), runs, accept_changes=True)
     assert result.made == 3 * 2 + 3 * 2
     assert changed(before, times(runs / "tiny")) == {
-        *("manifest.json", "summary.json", "report/index.html", "report/report.md")
+        *("manifest.json", "summary.json", "report/index.html", "report/report.md"),
+        *(f"report/figures/{name}.csv" for name in FIGURES),
     }
     assert stages(runs / "tiny") == {"draft": 8, "critique": 8, "refinement": 8, "prediction": 24}
     assert set(rows["replies"]) <= set(decided(runs / "tiny")["replies"]), "old rows stay"
