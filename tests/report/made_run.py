@@ -54,7 +54,7 @@ def fill_run(store: Store, *, task: str = "sums", arm: str = "cgd", text: str = 
     arms = ["base", "sft", arm]
     summary = summarise(store, task, arms)
     summary["drift"] = drift(store, [*arms, f"{arm}@2", f"{arm}@4"], [task], lambda reply: reply[:1])
-    return MadeRun(summary, {**make_manifest(), "command": text}, _analysis(train, text))
+    return MadeRun(summary, {**make_manifest(), "command": text}, _analysis(train, text, task, arm))
 
 
 def _answer_all(  # noqa: PLR0913 - whose answers, to what, how good, how long
@@ -78,7 +78,7 @@ def _answer_all(  # noqa: PLR0913 - whose answers, to what, how good, how long
     store.add_grades(grades, "grader 1")
 
 
-def _analysis(prompts: Sequence[Prompt], text: str) -> dict[str, Any]:
+def _analysis(prompts: Sequence[Prompt], text: str, task: str, arm: str) -> dict[str, Any]:
     """Made by the functions that `cgd analyze` calls, from entropies that fall from context to context."""
     records = [
         Record(prompt, f"draft {index}", f"critique {text}", f"refinement {text}", key=f"{index:064d}")
@@ -92,12 +92,13 @@ def _analysis(prompts: Sequence[Prompt], text: str) -> dict[str, Any]:
     found = {"student_before": uncertainty(before), "student_after": uncertainty(after)}
     return {
         "records": len(records),
+        "arm": arm,
         **{
             part: {model: each[part] for model, each in found.items()}
             for part in ("entropy", "drops", "information_gain", "pmi", "bayes")
         },
         "audits": audit_summary(records, audits, gains(before)),
-        "moved": mean_of([0.1, 0.2]),
+        "moved": {task: mean_of([0.1, 0.2])},
     }
 
 
