@@ -22,7 +22,7 @@ from datasette.utils.asgi import NotFound, Request, Response
 from cgd.errors import UserError
 from cgd.inspector.models import ScoringModel, read_entropies
 from cgd.inspector.rows import FILTERS, Chosen, read_neighbours, read_page, read_record
-from cgd.inspector.texts import SHADES, compare_lines
+from cgd.inspector.texts import SHADES, mark_first_wrong_step
 from cgd.prompts import conversation_text
 from cgd.reviews import LONGEST_NOTE, Review, save_review
 from cgd.store import Store, load_messages
@@ -98,9 +98,9 @@ async def show_record(datasette: Any, request: Any) -> Any:
         if record is None:
             raise NotFound("no such record in this run")
         previous, following = read_neighbours(db, chosen, record["position"])
-        draft, refinement = compare_lines(record["draft"], record["refinement"])
         return {
-            "record": {**record, "draft": draft, "refinement": refinement},
+            "record": record,
+            "sides": mark_first_wrong_step(record["draft"], record["critique"], record["refinement"]),
             "prompt": conversation_text(load_messages(record["messages"])),
             "entropies": read_entropies(record["scores"], models),
             "previous": previous,
