@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
+import time
+from contextlib import ExitStack
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
@@ -49,6 +52,39 @@ def test_status_lists_failed_rows_as_json(
     code, out, _ = call(capsys, monkeypatch, "status", str(run_folder), "--failed", "--json")
     (row,) = json.loads(out)["failed"]
     assert (code, row["stage"], row["error_class"], row["attempts"]) == (0, "draft", "Timeout", 1)
+
+
+def test_status_says_whether_a_process_is_at_work(
+    run_folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with hold(run_folder):
+        _, running, _ = call(capsys, monkeypatch, "status", str(run_folder), "--json")
+    _, stopped, _ = call(capsys, monkeypatch, "status", str(run_folder))
+    assert json.loads(running)["state"] == "running"
+    assert stopped.startswith(f"{run_folder.name}: stopped; the same cgd run goes on\n")
+
+
+def test_a_watched_status_ends_with_the_run(
+    run_folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run is held for two seconds of the watch; its last state is printed once, for there is no terminal."""
+    began = time.monotonic()
+    with ExitStack() as held:
+        held.enter_context(hold(run_folder))
+        timer = Timer(2.0, held.pop_all().close)
+        timer.start()
+        code, out, _ = call(capsys, monkeypatch, "status", str(run_folder), "--watch")
+        timer.join()
+    assert (code, out.count("stopped"), out.count("running")) == (0, 1, 0)
+    assert time.monotonic() - began >= 2.0
+
+
+@pytest.mark.parametrize("other", ["--failed", "--json"])
+def test_a_watched_status_is_a_table_for_people(
+    other: str, run_folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, _, err = call(capsys, monkeypatch, "status", str(run_folder), "--watch", other)
+    assert (code, "--watch" in err) == (2, True)
 
 
 @pytest.mark.parametrize("command", ["status", "reparse"])

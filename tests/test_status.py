@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from cgd.records import Record, Reply
-from cgd.status import FailedRow, ServerStatus, StageStatus, failed_rows, server_status, stage_status
+from cgd.status import (
+    FailedRow,
+    ServerStatus,
+    StageStatus,
+    TrainingStatus,
+    failed_rows,
+    server_status,
+    stage_status,
+    training_status,
+)
 from cgd.store import Store
+from cgd.training.scratch import note_progress, open_scratch
 from tests.builders import FAILED, RIGHT, add_predictions, add_records, ask, make_prompts
 
 
@@ -39,6 +50,27 @@ def test_rows_that_are_asked_but_not_there_yet_are_missing(tmp_path: Path) -> No
     store.set_current("draft", [ask("draft", Record(prompt), "student") for prompt in prompts])
     (row,) = stage_status(store)
     assert (row.asked, row.missing, row.done) == (2, 2, 0)
+
+
+def test_trainings_are_trained_begun_or_waiting_by_what_lies_in_their_folders(tmp_path: Path) -> None:
+    """Arm `one` has two rounds and two seeds: seed 0 is in its last round, seed 1 has not begun."""
+    recipe = {"arms": [{"name": "one", "rounds": 2}], "training": {"seeds": [0, 1]}}
+    (tmp_path / "manifest.json").write_text(json.dumps({"recipe": recipe}))
+    early, last = (tmp_path / "checkpoints" / "one" / name for name in ("seed0-round1", "seed0.partial"))
+    early.mkdir(parents=True)
+    (early / "cgd.json").write_text(json.dumps({"key": "k", "info": {"steps": 8, "final_loss": 0.5}}))
+    open_scratch(last, "job")
+    note_progress(last, {"step": 3, "steps": 8, "loss": 0.7})
+    assert list(training_status(tmp_path)) == [
+        TrainingStatus("training", "one", 0, 1, "trained", 8, 8, 0.5),
+        TrainingStatus("training", "one", 0, 2, "begun", 3, 8, 0.7),
+        TrainingStatus("training", "one", 1, 1, "waiting", 0, None, None),
+        TrainingStatus("training", "one", 1, 2, "waiting", 0, None, None),
+    ]
+
+
+def test_a_run_without_a_manifest_has_no_training_yet(tmp_path: Path) -> None:
+    assert list(training_status(tmp_path)) == []
 
 
 def test_failed_rows_come_with_their_error_and_attempts(tmp_path: Path) -> None:

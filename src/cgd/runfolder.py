@@ -58,9 +58,9 @@ class RunFolder:
 
     def checkpoint(self, arm: str, seed: int, number: int | None = None) -> Path:
         """Where a trained student lies: in the end, or after a round before the last."""
-        rounds = next((one["rounds"] for one in self.manifest["recipe"]["arms"] if one["name"] == arm), 1)
-        early = f"-round{number}" if number is not None and number < rounds else ""
-        return self.path / "checkpoints" / arm / f"seed{seed}{early}"
+        arms = self.manifest["recipe"]["arms"]
+        known = next((one for one in arms if one["name"] == arm), {"name": arm, "rounds": 1})
+        return checkpoint_place(self.path, known, seed, number)
 
     def dataset(self, arm: str) -> Path:
         """Where an arm's training rows lie as text."""
@@ -86,6 +86,12 @@ class RunFolder:
         finally:
             durations = self.manifest.setdefault("durations_s", {})
             durations[stage] = round(durations.get(stage, 0.0) + time.perf_counter() - started, 1)
+
+
+def checkpoint_place(run: Path, arm: Mapping[str, Any], seed: int, number: int | None = None) -> Path:
+    """Where a trained student of a recipe's arm lies: in the end, or after a round before the last."""
+    early = f"-round{number}" if number is not None and number < arm["rounds"] else ""
+    return run / "checkpoints" / str(arm["name"]) / f"seed{seed}{early}"
 
 
 @contextmanager
@@ -129,6 +135,18 @@ def hold(path: Path) -> Iterator[None]:
         yield
     finally:
         lock.close()
+
+
+def is_held(path: Path) -> bool:
+    """Whether a process works on a run folder now."""
+    try:
+        with (path / "run.lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

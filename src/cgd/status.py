@@ -1,10 +1,13 @@
-"""Where a run stands, read from its store: rows by stage and state, and the failed ones with their errors."""
+"""Where a run stands: rows by stage and state, steps of every training, and the failed rows with their errors."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 from cgd.records import stage_order
+from cgd.runfolder import checkpoint_place, is_held, read_json
 from cgd.store import Store
 
 _STAGES = """
@@ -48,6 +51,19 @@ class StageStatus(NamedTuple):
     tokens: int
 
 
+class TrainingStatus(NamedTuple):
+    """Optimizer steps of one training, of all that it takes, and the loss of the last one (nats a target token)."""
+
+    stage: str
+    arm: str
+    seed: int
+    round: int
+    state: Literal["waiting", "begun", "trained"]
+    step: int
+    steps: int | None
+    loss: float | None
+
+
 class ServerStatus(NamedTuple):
     """What one server has answered, and how many new tokens a second in the last minute of its work."""
 
@@ -66,6 +82,55 @@ class FailedRow(NamedTuple):
     attempts: int
     error_class: str
     error: str
+
+
+class Status(NamedTuple):
+    """All of it; a run is `stopped` where something is missing and no process is at work on it."""
+
+    name: str
+    state: Literal["running", "finished", "stopped"]
+    stages: list[StageStatus]
+    training: list[TrainingStatus]
+    servers: list[ServerStatus]
+
+    def as_json(self) -> dict[str, Any]:
+        """With one object a row."""
+        tables: dict[str, Sequence[Any]] = {
+            "stages": self.stages,
+            "training": self.training,
+            "servers": self.servers,
+        }
+        rows = {title: [row._asdict() for row in table] for title, table in tables.items()}
+        return {"name": self.name, "state": self.state, **rows}
+
+
+def read_status(folder: Path, store: Store) -> Status:
+    """Where the run in a folder stands, whether or not a process is at work on it."""
+    stages, training = stage_status(store), list(training_status(folder))
+    whole = (folder / "summary.json").exists() and not any(row.missing for row in stages)
+    finished = whole and all(row.state == "trained" for row in training)
+    state: Literal["running", "finished", "stopped"] = "finished" if finished else "stopped"
+    return Status(folder.name, "running" if is_held(folder) else state, stages, training, server_status(store))
+
+
+def training_status(folder: Path) -> Iterator[TrainingStatus]:
+    """One entry an arm, seed and round of the run's recipe; none before the run has a manifest."""
+    manifest = read_json(folder / "manifest.json")
+    recipe: dict[str, Any] = manifest["recipe"] if manifest else {"arms": []}
+    for arm in recipe["arms"]:
+        for seed in recipe["training"]["seeds"]:
+            for number in range(1, arm["rounds"] + 1):
+                place = checkpoint_place(folder, arm, seed, number)
+                yield TrainingStatus("training", arm["name"], seed, number, *_progress(place))
+
+
+def _progress(place: Path) -> tuple[Literal["waiting", "begun", "trained"], int, int | None, float | None]:
+    stamp = read_json(place / "cgd.json")
+    if stamp is not None:
+        info = stamp["info"]
+        return "trained", info["steps"], info["steps"], info["final_loss"]
+    begun = read_json(place.with_name(f"{place.name}.partial") / "progress.json")
+    return ("begun", begun["step"], begun["steps"], begun["loss"]) if begun else ("waiting", 0, None, None)
 
 
 def stage_status(store: Store) -> list[StageStatus]:

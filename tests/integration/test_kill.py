@@ -6,12 +6,15 @@ import json
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from cgd import cli
 from cgd.pipeline import RunResult
+from cgd.status import read_status
+from cgd.store import Store
 from tests.integration.folder import REPOSITORY, decided, query, stages
 
 
@@ -31,6 +34,13 @@ def kill_inside(stage: str, recipe_file: Path, runs: Path, marker: Path) -> None
         process.wait()
 
 
+def where(folder: Path) -> tuple[str, dict[str, tuple[str, bool]]]:
+    """What `cgd status` knows: the run's state, and by arm the training's and whether all steps are done."""
+    with closing(Store(folder / "run.sqlite")) as store:
+        found = read_status(folder, store)
+    return found.state, {row.arm: (row.state, row.step == row.steps) for row in found.training}
+
+
 def test_a_run_that_is_killed_again_and_again_ends_like_an_unbroken_one(
     finished: RunResult, recipe_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -45,6 +55,8 @@ def test_a_run_that_is_killed_again_and_again_ends_like_an_unbroken_one(
     assert (folder / "checkpoints" / "cgd" / "seed0" / "cgd.json").is_file()
     assert not (folder / "checkpoints" / "sft" / "seed0").exists()
     trained = (folder / "checkpoints" / "cgd" / "seed0" / "model.safetensors").stat().st_mtime_ns
+
+    assert where(folder) == ("stopped", {"cgd": ("trained", True), "sft": ("begun", False)})
 
     kill_inside("evaluate cgd", recipe_file, runs, tmp_path / "evaluating")
     assert 6 < stages(folder)["prediction"] < 12 and not (folder / "summary.json").exists()
@@ -61,3 +73,4 @@ def test_a_run_that_is_killed_again_and_again_ends_like_an_unbroken_one(
         assert json.loads((folder / "summary.json").read_text())[part] == finished.summary[part]
     cli.app(["run", str(recipe_file), "--runs", str(runs)], standalone_mode=False)
     assert f"nothing to do: {folder} is complete" in capsys.readouterr().out
+    assert where(folder) == ("finished", {"cgd": ("trained", True), "sft": ("trained", True)})

@@ -15,6 +15,7 @@ from cgd.cli import (  # noqa: F401 - their commands join the application
     inspect,
     rows,
     runs,
+    status,
 )
 from cgd.cli.shared import app
 from cgd.errors import CgdError

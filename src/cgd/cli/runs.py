@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from cgd.cli.shared import AcceptChanges, Overrides, Recipes, RunPath, Runs, app, open_store, rows_table, terminal
+from cgd.cli.shared import AcceptChanges, Overrides, Recipes, RunPath, Runs, app, open_store, terminal
 from cgd.errors import UserError
 
 
@@ -116,35 +116,6 @@ def report(folder: RunPath) -> None:
     with open_run(folder, recipe, accept_changes=False, command=()) as opened:
         write_report(opened, recipe, summary)
     typer.echo(f"done: {folder / 'report' / 'index.html'}")
-
-
-@app.command()
-def status(
-    folder: RunPath,
-    failed: Annotated[bool, typer.Option("--failed", help="List the failed rows with their errors.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for scripts.")] = False,
-) -> None:
-    """Show where a run stands, running or finished.
-
-    Example: cgd status runs/quickstart --failed
-    """
-    from cgd.status import failed_rows, server_status, stage_status
-
-    with open_store(folder) as store:
-        tables: dict[str, Sequence[Any]] = (
-            {"failed": failed_rows(store)}
-            if failed
-            else {"stages": stage_status(store), "servers": server_status(store)}
-        )
-    if as_json:
-        listed = {title: [row._asdict() for row in rows] for title, rows in tables.items()}
-        typer.echo(json.dumps(listed, ensure_ascii=False))
-    elif any(tables.values()):
-        console = terminal()
-        for rows in filter(None, tables.values()):
-            console.print(rows_table(rows))
-    else:
-        typer.echo("no failed rows" if failed else "nothing generated yet")
 
 
 @app.command()

@@ -68,9 +68,17 @@ def terminal() -> Console:
 
 
 def rows_table(rows: Sequence[Any]) -> Table:
-    """Named tuples of one kind as a table, their fields as heads."""
-    table = Table(*rows[0]._fields, box=None, header_style="bold", pad_edge=False)
+    """Named tuples of one kind as a table, their fields as heads, numbers to the right."""
+    table = Table(box=None, header_style="bold", pad_edge=False, collapse_padding=True)
+    for name, value in rows[0]._asdict().items():
+        table.add_column(name, justify="right" if isinstance(value, int | float) else "left")
     for row in rows:
         # Model and server text: escaped, so that no [markup] in it is obeyed.
-        table.add_row(*(escape(str(value)) for value in row))
+        table.add_row(*(escape(_cell(value)) for value in row))
     return table
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

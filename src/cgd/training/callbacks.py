@@ -14,10 +14,14 @@ from transformers import TrainerCallback
 from cgd.config import TrainingConfig
 from cgd.progress import StageProgress
 from cgd.training.folders import complete_folder
+from cgd.training.scratch import note_progress
 
 
 class LiveProgress(TrainerCallback):  # type: ignore[misc]
-    """Shows steps, tokens/s, loss and gradient norm, and the entropy of the target tokens (nats)."""
+    """Shows steps, tokens/s, loss and gradient norm, and the entropy of the target tokens (nats).
+
+    The last step also stands in a file of the training's folder, for `cgd status` of another terminal.
+    """
 
     def __init__(self, progress: StageProgress) -> None:
         """Report to a progress bar."""
@@ -25,13 +29,19 @@ class LiveProgress(TrainerCallback):  # type: ignore[misc]
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Count the steps of an earlier attempt."""
+        self._note(args, state, None)
         self._progress.advance(state.global_step)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
         """Count a step."""
         if "loss" in logs:
+            self._note(args, state, logs["loss"])
             shown = f"loss {logs['loss']:.3f}, gradient {logs['grad_norm']:.2f}, entropy {logs['entropy']:.3f}"
             self._progress.advance(1, int(logs["tokens"]), shown)
+
+    def _note(self, args: Any, state: Any, loss: float | None) -> None:
+        if state.is_world_process_zero:
+            note_progress(Path(args.output_dir), {"step": state.global_step, "steps": state.max_steps, "loss": loss})
 
 
 class NoStateAtTheEnd(TrainerCallback):  # type: ignore[misc]

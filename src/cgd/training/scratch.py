@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 _KEY = "job.key"
 _WHOLE = "whole"
+_PROGRESS = "progress.json"
 
 
 def open_scratch(out: Path, key: str) -> Path | None:
@@ -46,11 +49,19 @@ def mark_whole(out: Path, step: int) -> None:
             shutil.rmtree(folder)
 
 
+def note_progress(out: Path, step: Mapping[str, float | None]) -> None:
+    """Leave word of the last step, so that a reader never finds half of it."""
+    partial = out / f"{_PROGRESS}.partial"
+    partial.write_text(json.dumps(dict(step)))
+    partial.replace(out / _PROGRESS)
+
+
 def close_scratch(out: Path) -> None:
     """Delete everything that only a training that goes on needs."""
     for folder in (*out.glob("checkpoint-*"), *out.glob("adapter-*")):
         shutil.rmtree(folder)
     (out / _KEY).unlink()
+    (out / _PROGRESS).unlink(missing_ok=True)
 
 
 def _step(folder: Path) -> int:
