@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -266,9 +267,21 @@ def test_every_shipped_recipe_passes_the_check(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_help_names_the_commands() -> None:
+def test_help_names_the_commands_in_the_order_in_which_they_are_needed() -> None:
     done = subprocess.run([sys.executable, "-m", "cgd.cli", "--help"], capture_output=True, text=True, check=True)
-    assert all(command in done.stdout for command in ("run", "check", "report"))
+    listed = re.findall(r"^(?:╭─|│) (\w+) ", done.stdout, re.MULTILINE)
+    assert listed[: listed.index("eval")] == [
+        "Options",
+        "Begin",
+        "doctor",
+        "init",
+        "check",
+        "plan",
+        "Make",
+        "run",
+        "train",
+    ]
+    assert listed.index("status") < listed.index("compare") < listed.index("export") < listed.index("grade")
 
 
 def test_the_command_line_and_the_flow_leave_heavy_libraries_alone() -> None:
@@ -337,5 +350,7 @@ def test_a_run_ends_with_the_accuracies_and_the_place_of_the_report(
         "sft - base        -12.5%  [-25.0, 0.0]  paired difference, n = 8",
         "done: runs/trial/report/index.html",
     ]
+    printed = json.loads(cgd("run", "trial.toml", "--json").out)
+    assert printed == {"folder": "runs/trial", "made": 5, "summary": summary}
     stand_in(monkeypatch, RunResult(Path("runs/trial"), 0, summary))
     assert "nothing to do: runs/trial is complete (runs/trial/report/index.html)" in cgd("run", "trial.toml").out

@@ -22,6 +22,29 @@ from cgd.errors import CgdError
 
 __all__ = ["app", "main"]
 
+_PANELS = {
+    "Begin": ("doctor", "init", "check", "plan"),
+    "Make": ("run", "train", "eval", "analyze"),
+    "Look": ("status", "show", "inspect", "report", "compare"),
+    "Hand on": ("export", "card"),
+    "Grade": ("grade", "reparse"),
+}
+
+
+def _arrange() -> None:
+    """Commands in the order in which they are needed, whatever the order of their modules."""
+    panels = [(panel, name) for panel, names in _PANELS.items() for name in names]
+    commands = {
+        command.name or getattr(command.callback, "__name__", ""): command for command in app.registered_commands
+    }
+    for panel, name in panels:
+        commands[name].rich_help_panel = panel
+    app.registered_commands[:] = [commands.pop(name) for _, name in panels]
+    assert not commands, f"commands without a panel: {list(commands)}"
+
+
+_arrange()
+
 
 def main() -> None:
     """Entry point: an error of the user's prints its message, a bug keeps its traceback."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated
 
 import typer
 
-from cgd.cli.shared import RunPath, app
+from cgd.cli.shared import AsJson, RunPath, app
 from cgd.errors import UserError
 
 
@@ -18,6 +19,7 @@ def analyze(  # noqa: PLR0913 - a command and its options
     records: Annotated[int | None, typer.Option(min=2, help="How many records; all where absent.")] = None,
     candidates: Annotated[int, typer.Option(min=2, help="Refinements that compete in the Bayes check.")] = 4,
     bayes_records: Annotated[int, typer.Option(min=0, help="Records that enter the Bayes check.")] = 64,
+    as_json: AsJson = False,
 ) -> None:
     """Score a run's records, before and after training: entropy by context, information gain, Bayes' rule, audits.
 
@@ -40,6 +42,9 @@ def analyze(  # noqa: PLR0913 - a command and its options
         opened.save_manifest()
         if summary is not None:
             write_report(opened, recipe, summary)
+    if as_json:
+        typer.echo(json.dumps(account))
+        return
     for model, contexts in account["entropy"].items():
         for context, value in contexts.items():
             low, high = value["ci95"] or (float("nan"), float("nan"))

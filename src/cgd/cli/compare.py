@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cgd.cli.shared import app
+from cgd.cli.shared import AsJson, app
 
 
 @app.command()
@@ -18,7 +18,7 @@ def compare(
     arm: Annotated[
         list[str] | None, typer.Option("--arm", help="Only this arm, or base; may be given several times.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for scripts.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Compare the students of several runs on the benchmark prompts that they share.
 

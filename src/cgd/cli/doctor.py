@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from cgd.cli.shared import app, rows_table, terminal
+from cgd.cli.shared import AsJson, app, rows_table, terminal
 
 
 @app.command()
 def doctor(
     deep: Annotated[bool, typer.Option("--deep", help="Also ask PyTorch which device it sees; takes seconds.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for scripts.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say what this machine can run, what is in the way, and how to mend it. Ends with 2 where the basics don't work.
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cgd.cli.shared import AcceptChanges, Overrides, Runs, app
+from cgd.cli.shared import AcceptChanges, AsJson, Overrides, Runs, app
 from cgd.errors import UserError
 
 
@@ -28,13 +28,14 @@ def evaluate(  # noqa: PLR0913 - a command and its options
     overrides: Overrides = None,
     runs: Runs = Path("runs"),
     accept_changes: AcceptChanges = False,
+    as_json: AsJson = False,
 ) -> None:
     """Evaluate any model on benchmarks; every answer and verdict is stored, the same command continues.
 
     Example: cgd eval runs/quickstart/checkpoints/cgd/seed0 --tasks 'gsm8k=$CGD_DATA/gsm8k_test.jsonl' --limit 50
     """
     from cgd import pipeline
-    from cgd.cli.runs import headline
+    from cgd.cli.runs import headline, result_json
     from cgd.recipe import make_recipe
     from cgd.runfolder import command_line
 
@@ -48,6 +49,9 @@ def evaluate(  # noqa: PLR0913 - a command and its options
     }
     recipe = make_recipe(values, overrides or [], "cgd eval")
     result = pipeline.evaluate(recipe, runs, accept_changes=accept_changes, command=command_line())
+    if as_json:
+        typer.echo(result_json(result))
+        return
     for label, numbers in result.summary["tasks"].items():
         typer.echo("\n".join([f"{label}:", *headline(numbers)]))
     typer.echo(f"done: {result.folder / 'report' / 'index.html'}")

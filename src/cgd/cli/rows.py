@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from cgd.cli.shared import ArmName, ObjectiveName, RunPath, app, open_store, terminal
+from cgd.cli.shared import ArmName, AsJson, ObjectiveName, RunPath, app, open_store, terminal
 
 
 @app.command()
@@ -46,7 +46,7 @@ def show(
     arm: ArmName = None,
     row: Annotated[int | None, typer.Option(help="Position of the row, from 0.")] = None,
     record: Annotated[str | None, typer.Option("--id", help="How the record's id begins, in place of --row.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for scripts.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Print one training row as token by token the student sees it, and which of it carries loss.
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from cgd.cli.shared import AcceptChanges, Overrides, Recipes, RunPath, Runs, app, open_store, terminal
+from cgd.cli.shared import AcceptChanges, AsJson, Overrides, Recipes, RunPath, Runs, app, open_store, terminal
 from cgd.errors import UserError
+
+if TYPE_CHECKING:
+    from cgd.pipeline import RunResult
 
 
 @app.command()
@@ -23,6 +26,7 @@ def run(
         typer.Option(help="The last stage to run."),
     ] = None,
     accept_changes: AcceptChanges = False,
+    as_json: AsJson = False,
 ) -> None:
     """Run a recipe end to end, or whatever of it is missing.
 
@@ -34,6 +38,9 @@ def run(
 
     recipe = load_recipe(recipes, overrides or [])
     result = pipeline.run(recipe, runs, until=until, accept_changes=accept_changes, command=command_line())
+    if as_json:
+        typer.echo(result_json(result))
+        return
     if until:
         typer.echo(f"done until {until}: {result.folder}; cgd run without --until goes on")
         return
@@ -80,7 +87,7 @@ def plan(
     measure: Annotated[
         int | None, typer.Option(min=2, help="Run this many prompts, and a short training, to measure time and memory.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for scripts.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say what a run will need: requests, tokens, money, time and memory.
 
@@ -130,6 +137,11 @@ def reparse(folder: RunPath) -> None:
     with open_store(folder) as store, hold(folder):
         result = parse_again(store)
     typer.echo(f"changed: {result.changed} (failed rows recovered: {result.recovered}, texts lost: {result.lost})")
+
+
+def result_json(result: RunResult) -> str:
+    """The folder, whether anything was made, and what `summary.json` holds (nothing before the evaluation)."""
+    return json.dumps({"folder": str(result.folder), "made": result.made, "summary": result.summary})
 
 
 def headline(numbers: Mapping[str, Any]) -> Iterator[str]:

@@ -19,7 +19,11 @@ from cgd.errors import UserError
 if TYPE_CHECKING:
     from cgd.store import Store
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    epilog="Example: cgd init mine.toml --data my.jsonl && cgd plan mine.toml && cgd run mine.toml",
+)
 
 Recipes = Annotated[list[Path], typer.Argument(help="Recipe files (TOML); later ones win key by key.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="section.key=value; wins over the files.")]
@@ -30,6 +34,7 @@ ArmName = Annotated[str | None, typer.Option("--arm", help="An arm of the run's 
 AcceptChanges = Annotated[
     bool, typer.Option("--accept-changes", help="Go on although the run was begun with another recipe.")
 ]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object, for scripts.")]
 
 
 def _print_version(wanted: bool) -> None:

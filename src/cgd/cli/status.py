@@ -13,7 +13,7 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
-from cgd.cli.shared import RunPath, app, open_store, rows_table, terminal
+from cgd.cli.shared import AsJson, RunPath, app, open_store, rows_table, terminal
 from cgd.errors import UserError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def status(
     folder: RunPath,
     watch: Annotated[bool, typer.Option("--watch", help="Keep the tables up to date until the run ends.")] = False,
     failed: Annotated[bool, typer.Option("--failed", help="List the failed rows with their errors.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for scripts.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show where a run stands, running or finished: rows of the stages, steps of the trainings, work of the servers.
 
