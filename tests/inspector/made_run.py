@@ -63,11 +63,11 @@ def fill_with_attacks(store: Store) -> None:
 
 
 def add_scores(store: Store, record_id: str, model: str) -> None:
-    """Entropies of three tokens in the three contexts: means 2, 1.5 and 0.5."""
+    """Entropies of three tokens in the three contexts: means 2, 1.5 and 0.5; −log p 0.5 in the mean of each."""
     entropies = {"x": [4.0, 1.0, 1.0], "x_draft": [3.0, 1.0, 0.5], "x_draft_critique": [1.5, 0.0, 0.0]}
     with store.transaction() as db:
         for context, values in entropies.items():
-            row = (f"{record_id} {context}", record_id, model, "refinement", context, "[17, 28, 19]", "[-1, -1, -1]")
+            row = (f"{record_id} {context}", record_id, model, "refinement", context, "[17, 28, 19]", "[-1, -0.5, 0]")
             db.execute("INSERT INTO scores VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*row, json.dumps(values)))
 
 

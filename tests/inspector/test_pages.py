@@ -61,6 +61,7 @@ def test_a_record_shows_its_texts_marks_verdicts_entropies_and_answers(app: Any,
     assert "<mark>2 + 2 = 4</mark>" in page
     assert "student before training" in page
     assert [float(mean) for mean in re.findall(r"mean (\d\.\d+)", page)] == [2.0, 1.5, 0.5]
+    assert re.findall(r"−log p (\d\.\d+)", page) == ["0.500"] * 3
     assert page.count("strict wrong") == page.count("strict right") == 1
 
 

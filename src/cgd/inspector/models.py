@@ -27,8 +27,10 @@ class Context(NamedTuple):
     """A refinement's tokens given one context."""
 
     name: str
-    mean: float
-    """Entropy a token, nats."""
+    entropy: float
+    """Mean of its tokens, nats."""
+    surprise: float
+    """Mean of −log p of its tokens, nats."""
     tokens: list[Token]
 
 
@@ -58,9 +60,10 @@ def read_entropies(scores: list[dict[str, Any]], models: Mapping[str, ScoringMod
     found: dict[str, list[Context]] = {}
     for row in sorted(scores, key=lambda row: known.index(row["model"]) if row["model"] in known else len(known)):
         model = models.get(row["model"])
-        ids, entropies = json.loads(row["tokens"]), json.loads(row["entropy"])
+        ids, entropies, log_p = (json.loads(row[name]) for name in ("tokens", "entropy", "log_p"))
         texts = [_token_text(model.folder, token) if model else f"·{token}" for token in ids]
-        context = Context(_CONTEXTS[row["context"]], fmean(entropies), shade_tokens(texts, entropies))
+        tokens = shade_tokens(texts, entropies)
+        context = Context(_CONTEXTS[row["context"]], fmean(entropies), -fmean(log_p), tokens)
         found.setdefault(model.name if model else f"model {row['model'][:12]}", []).append(context)
     return found
 

@@ -153,7 +153,7 @@ SELECT task, arm, seed, sample, text, error_class, strict, flexible, extracted, 
 WHERE prompt_id = ? ORDER BY task, arm != 'base', arm, seed, sample
 """
 _SCORES = """
-SELECT model, context, tokens, entropy FROM scores WHERE record_id = ? AND target = 'refinement'
+SELECT model, context, tokens, log_p, entropy FROM scores WHERE record_id = ? AND target = 'refinement'
 ORDER BY model, length(context)
 """
 
