@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
-import venv
 import zipfile
 from email.parser import HeaderParser
 from pathlib import Path
@@ -33,9 +33,9 @@ class Done(NamedTuple):
 class Place:
     """An environment of its own, and a working directory with the wheel's own commands."""
 
-    def __init__(self, folder: Path, extra: str) -> None:
+    def __init__(self, folder: Path, extra: str, python: str = sys.executable) -> None:
         self.folder = folder
-        venv.create(folder / "env", with_pip=True)
+        subprocess.run([python, "-m", "venv", str(folder / "env")], check=True)
         self.bin = folder / "env" / "bin"
         what = f"{WHEEL}[{extra}]" if extra else str(WHEEL)
         pinned = ["-c", str(ROOT / "constraints.txt")]
@@ -56,16 +56,25 @@ class Place:
         return self.call("cgd", *arguments)
 
 
-@pytest.fixture(scope="module")
-def bare(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    """The wheel and what it cannot do without."""
-    return Place(tmp_path_factory.mktemp("bare"), "")
+@pytest.fixture(scope="module", params=["3.11", "3.12", "3.13"])
+def bare(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """The wheel and what it cannot do without, on each Python that this machine has."""
+    return Place(tmp_path_factory.mktemp("bare"), "", interpreter(request.param))
 
 
 @pytest.fixture(scope="module")
 def training(tmp_path_factory: pytest.TempPathFactory) -> Place:
     """The wheel and its extra `train`."""
     return Place(tmp_path_factory.mktemp("training"), "train")
+
+
+def interpreter(version: str) -> str:
+    if sys.version.startswith(f"{version}."):
+        return sys.executable
+    found = shutil.which(f"python{version}")
+    if found is None or subprocess.run([found, "--version"], capture_output=True).returncode:
+        pytest.skip(f"there is no python{version} on this machine")
+    return found
 
 
 def tracked(*folders: str) -> set[str]:
