@@ -11,12 +11,13 @@ from cgd.chat import load_tokenizer
 from cgd.config import Recipe
 from cgd.data import choose_prompts
 from cgd.models import model_folder
+from cgd.plan.answers import answer_rows
 from cgd.plan.later_rounds import later_rounds
 from cgd.plan.lengths import bounds, tokenizer_of
 from cgd.plan.measure import measure
 from cgd.plan.numbers import Plan, Rate
 from cgd.plan.refining import refining_rows
-from cgd.plan.rows import Inputs, evaluation_rows, generated_rows, training_rows
+from cgd.plan.rows import Inputs, generated_rows, training_rows
 from cgd.resolve import resolve
 from cgd.runfolder import RunFolder
 
@@ -55,7 +56,7 @@ def make_plan(recipe: Recipe, runs: Path, *, measured: int = 0, command: Sequenc
         generated = generated_rows(inputs, resolved.student)
         trained = training_rows(inputs, generated.flow, student)
         later = later_rounds(inputs, generated, trained)
-        evaluated = [*evaluation_rows(inputs, later.checkpoints), *refining_rows(inputs, later.checkpoints)]
+        evaluated = [*answer_rows(inputs, later.checkpoints), *refining_rows(inputs, later.checkpoints)]
         rows = [*generated.rows, *trained.rows, *later.rows, *evaluated]
         spent = folder.store.spent() if folder else (0, 0.0)
         manifest = folder.manifest if folder else {}
@@ -97,7 +98,9 @@ def _rates(folder: RunFolder | None) -> dict[str, Rate]:
     """
     if folder is None:
         return {}
-    durations = folder.manifest.get("durations_s", {})
+    durations = dict(folder.manifest.get("durations_s", {}))
+    if "selection" in durations:  # whose answers are predictions like all others
+        durations["evaluation"] = durations.get("evaluation", 0.0) + durations["selection"]
     rates = {}
     for stage, n in folder.store.query(_REPLIES_BY_STAGE):
         if stage in durations:

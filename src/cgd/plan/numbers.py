@@ -65,9 +65,9 @@ class Row(NamedTuple):
     """One line of the plan, for the whole run; `requests` of a training are its rows, its tokens those of one pass."""
 
     stage: str
-    """draft, critique, refinement, teacher_answer, training, evaluation, self_critique or self_refinement."""
+    """A stage of the run, such as draft, training, selection, evaluation or self_refinement."""
     name: str
-    """Arm of a training, task of an evaluation, arm and number of a later round."""
+    """Arm of a training, task of a selection or an evaluation, arm and number of a later round."""
     stored: Counted
     """What the run folder holds."""
     expected: Counted

@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 from cgd import evaluation
 from cgd.chat import encode_chat
+from cgd.plan.answers import evaluated_models
 from cgd.plan.known import count, stored_of
 from cgd.plan.lengths import Lengths, choose, mean_of, stand_in
 from cgd.plan.numbers import NOTHING, Counted, Row
-from cgd.plan.rows import Inputs, evaluated_models, extrapolate, found_models
+from cgd.plan.rows import Inputs, extrapolate
 from cgd.records import Record, Request
 from cgd.resolve import checkpoint_backend
 from cgd.self_refine import Refiner, ask_critic, ask_student, critic_price, criticised_drafts, drafts
@@ -36,7 +37,7 @@ def refining_rows(inputs: Inputs, checkpoints: Sequence[Job]) -> list[Row]:
         by_teacher = options.critic == "teacher"
         sampling = recipe.evaluation.answers(label).sampling
         critique_tokens = recipe.critique.max_tokens if by_teacher else sampling.max_tokens
-        requests = evaluated_models(recipe) * len(prompts) * options.rounds
+        requests = evaluated_models(inputs, checkpoints).number * len(prompts) * options.rounds
         stored = _stored(inputs, label, checkpoints)
         longest = _longest(inputs, refiner, label, sampling.max_tokens, critique_tokens)
         critiques = _row("self_critique", label, stored.critiques, requests, longest[0], critique_tokens)
@@ -88,7 +89,7 @@ def _stored(inputs: Inputs, label: str, checkpoints: Sequence[Job]) -> Sides:
     store, recipe = inputs.folder.store, inputs.recipe
     critiques: set[str] = set()
     refinements: set[str] = set()
-    for model in found_models(inputs, checkpoints):
+    for model in evaluated_models(inputs, checkpoints).found:
         refiner = _refiner(inputs, label, model)
         tests, identity = inputs.prompts.evaluation[label], refiner.student.identity
         answers = evaluation.requests(tests, recipe.evaluation, identity, recipe.seed, label)

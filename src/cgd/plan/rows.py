@@ -8,19 +8,18 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from cgd import evaluation
 from cgd.config import Recipe
 from cgd.controls import controls_of
 from cgd.data import ChosenPrompts
 from cgd.dataset import build
 from cgd.generation import stages
 from cgd.models import weights_hash
-from cgd.plan.known import NOT_BEGUN, Known, count, known_stage, stored_keys
-from cgd.plan.lengths import Bounds, Lengths, encoded_rows, prompt_lengths, share_of, unusable
-from cgd.plan.numbers import NOTHING, UNKNOWN, Counted, OverLength, Rate, Row
+from cgd.plan.known import NOT_BEGUN, Known, known_stage
+from cgd.plan.lengths import Bounds, Lengths, encoded_rows, share_of, unusable
+from cgd.plan.numbers import UNKNOWN, Counted, OverLength, Rate, Row
 from cgd.plugins import Backend
 from cgd.records import GeneratedStage, Record
-from cgd.resolve import Resolved, checkpoint_backend
+from cgd.resolve import Resolved
 from cgd.runfolder import RunFolder
 from cgd.training.arms import Job, job_keys
 from cgd.training.checkpoint import read_stamp
@@ -203,51 +202,3 @@ def _checkpoints(inputs: Inputs, records: Sequence[Record], student: Path | None
     keys = job_keys(recipe, hashes, weights_hash(student))
     stamps = {job: read_stamp(folder.checkpoint(*job, inputs.round)) for job in keys}
     return [job for job, stamp in stamps.items() if stamp and stamp.key == keys[job]]
-
-
-def evaluated_models(recipe: Recipe) -> int:
-    """The base student and every arm and seed."""
-    return 1 + len(recipe.arms) * len(recipe.training.seeds)
-
-
-def found_models(inputs: Inputs, checkpoints: Sequence[Job]) -> list[str]:
-    """The models of these that are there: the base student, and checkpoints in the run folder."""
-    folder = inputs.folder
-    return [inputs.recipe.student.model, *(str(folder.checkpoint(*job)) for job in checkpoints if folder)]
-
-
-def evaluation_rows(inputs: Inputs, checkpoints: Sequence[Job]) -> list[Row]:
-    """One row a task: the answers of every model."""
-    recipe = inputs.recipe
-    models = evaluated_models(recipe)
-    rows = []
-    for label, prompts in inputs.prompts.evaluation.items():
-        prompt = prompt_lengths(inputs.tokenizer, prompts, recipe.seed)
-        stored = _predictions(inputs, label, checkpoints)
-        sampling, samples = recipe.evaluation.answers(label)
-        requests = models * len(prompts) * samples
-        left = requests - stored.requests
-        at_most = Counted(
-            requests,
-            stored.prompt_tokens + left * prompt.at_most,
-            stored.new_tokens + left * sampling.max_tokens,
-        )
-        expected = extrapolate(stored, requests, prompt.mean)
-        row = Row(
-            "evaluation", label, stored, expected, at_most, recipe.checkpoint_price, inputs.rates.get("evaluation")
-        )
-        rows.append(row._replace(starts=models))
-    return rows
-
-
-def _predictions(inputs: Inputs, label: str, checkpoints: Sequence[Job]) -> Counted:
-    """The stored predictions of the base student and of checkpoints."""
-    recipe, folder = inputs.recipe, inputs.folder
-    if folder is None:
-        return NOTHING
-    keys: set[str] = set()
-    for model in found_models(inputs, checkpoints):
-        identity = checkpoint_backend(recipe, model).identity
-        asked = evaluation.requests(inputs.prompts.evaluation[label], recipe.evaluation, identity, recipe.seed, label)
-        keys |= stored_keys(folder.store, asked)
-    return count(folder.store, keys)
