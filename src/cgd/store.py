@@ -227,8 +227,8 @@ class Store:
         """
         with self.transaction() as db:
             db.executemany(
-                "UPDATE replies SET state = ?2, text = ?3, parser = ?4, error_class = ?5, error = ?6 WHERE key = ?1",
-                rows,
+                "UPDATE replies SET state = ?, text = ?, parser = ?, error_class = ?, error = ? WHERE key = ?",
+                [(*values, key) for key, *values in rows],
             )
             db.executemany("DELETE FROM grades WHERE key = ?", [(row[0],) for row in rows])
 

@@ -17,8 +17,8 @@ WHERE draft IS NOT NULL AND critique IS NOT NULL AND refinement IS NOT NULL
 """  # the left-hand side is `cgd.records.Record.id`
 _FIRST_SEED = """
 SELECT prompt_id, key, strict FROM predictions
-WHERE task = ?1 AND arm = ?2
-  AND seed = (SELECT MIN(seed) FROM current WHERE stage = 'prediction' AND task = ?1 AND arm = ?2)
+WHERE (task, arm, seed) = (
+  SELECT task, arm, MIN(seed) FROM current WHERE stage = 'prediction' AND task = ? AND arm = ?)
 """
 KINDS = ("fixed", "broken", "right before and after", "wrong before and after", "without a verdict")
 
