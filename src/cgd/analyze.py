@@ -173,9 +173,7 @@ def _moved(store: Store, models: Mapping[str, Path]) -> dict[str, Any]:
     """By task, KL(trained ‖ base) a token on base's own answers, nats: how far training has moved the student."""
     tokenizer = load_tokenizer(models["student_before"])
     answers: dict[str, list[Scored]] = {}
-    for row in store.query(
-        "SELECT task, prompt, text FROM predictions WHERE arm = 'base' AND sample = 0 AND text != ''"
-    ):
+    for row in store.query(_BASE_ANSWERS):
         mine = answers.setdefault(row["task"], [])
         if len(mine) < _MOVED:
             with suppress(LossyTarget):  # such an answer can't be scored
