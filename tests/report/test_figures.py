@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from cgd.report.figures.all import Figures, all_figures, write_csv
-from cgd.report.figures.figure import COLOURS, Figure, arm_looks, file_name, label
+from cgd.report.figures.figure import COLOURS, Figure, arm_looks, counted, file_name, label
 from cgd.report.figures.lengths import class_label, length_class
 from cgd.store import Store
 from tests.report.contrast import contrast
@@ -44,7 +44,7 @@ def test_a_run_with_everything_has_every_figure(figures: dict[str, Figure]) -> N
 
 def test_a_figure_without_numbers_is_left_out(store: Store) -> None:
     nothing: dict[str, Any] = {"tasks": {}, "training": []}
-    assert all_figures(nothing, store, None) == Figures({}, [], [], [], [])
+    assert all_figures(nothing, store, None) == Figures([], {}, [], [], [], [])
 
 
 def test_every_figure_says_what_it_shows_and_holds_numbers(figures: dict[str, Figure]) -> None:
@@ -67,6 +67,17 @@ def test_pass_at_k_rises_with_k(figures: dict[str, Figure]) -> None:
     """One of four right: one drawn 1/4, two drawn 1/2, all four 1."""
     found = [row for row in rows(figures["samples-sums"]) if (row["arm"], row["measure"]) == ("sft", "pass@k")]
     assert [(row["k"], float(row["percent"])) for row in found] == [("1", 25), ("2", 50), ("4", 100)]
+
+
+def test_pass_and_majority_stand_in_panels_and_every_arm_is_named_once(figures: dict[str, Figure]) -> None:
+    curves = figures["samples-sums"].json["data"]
+    assert [(curve["name"], curve["showlegend"]) for curve in curves] == [
+        *((arm, True) for arm in ("base", "sft", "cgd")),
+        *((arm, False) for arm in ("base", "sft", "cgd")),
+    ]
+    middle = curves[1]["x"]
+    assert middle == [1, 2, 4], "the middle arm stands at its k, the others beside it"
+    assert curves[0]["x"][0] < 1 < curves[2]["x"][0]
 
 
 def test_reliability_sets_agreement_against_correctness(figures: dict[str, Figure]) -> None:
@@ -147,6 +158,60 @@ def test_gain_stands_against_what_became_of_the_draft(figures: dict[str, Figure]
     alone = found["right draft, stayed right"]
     assert alone["low"] == alone["high"] == alone["gain_nats_a_token"], "one record has no interval"
     assert "right draft, spoiled" not in found
+
+
+def test_drafts_stand_by_their_verdict_where_no_refinement_has_one(store: Store, made: MadeRun) -> None:
+    gain_by = made.analysis["audits"]["gain_by"]
+    for way in [way for way in gain_by if " to " in way]:
+        del gain_by[way]
+    figures = {figure.name: figure for figure in all_figures(made.summary, store, made.analysis).critiques}
+    found = [(row["records"], row["n"]) for row in rows(figures["gain-by-outcome"])]
+    assert found == [("wrong draft", "3"), ("right draft", "1"), ("critique does not leak", "4")]
+    assert figures["gain-by-outcome"].json["data"][0]["y"][0].endswith("(n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}3)")
+
+
+def test_other_tokens_stand_last(figures: dict[str, Figure], store: Store, made: MadeRun) -> None:
+    for kinds in (gain["by_kind"] for gain in made.analysis["information_gain"].values()):
+        kinds["other"] = kinds["number"]
+        kinds["zzz"] = kinds["number"]
+    figure = next(
+        figure for figure in all_figures(made.summary, store, made.analysis).critiques if "kind" in figure.name
+    )
+    assert figure.json["data"][0]["x"][-2:] == ["zzz", "other"]
+    assert figures["gain-by-position-of-the-token"].json["data"][0]["x"][-1] == "3–4"
+
+
+def test_seeds_stand_thin_beside_their_mean(figures: dict[str, Figure]) -> None:
+    curves = [curve for curve in figures["training-loss"].json["data"] if curve["name"] == "cgd"]
+    assert [curve["line"]["width"] for curve in curves] == [1, 1, 2]
+    assert curves[2]["y"] == pytest.approx([2, 1, 1 / 2, 1 / 3])
+    assert {row["seed"] for row in rows(figures["training-loss"])} == {"0", "1"}
+
+
+def test_several_benchmarks_stand_side_by_side(store: Store, made: MadeRun) -> None:
+    made.summary["tasks"]["more"] = made.summary["tasks"]["sums"]
+    drawn = all_figures(made.summary, store, None)
+    (figure,) = drawn.benchmarks
+    assert {(row["benchmark"], row["arm"], row["reading"]) for row in rows(figure)} == {
+        (task, arm, "strict") for task in ("sums", "more") for arm in ("base", "sft", "cgd")
+    }
+    assert [figures[0].name for figures in drawn.results.values()] == ["accuracy-sums", "accuracy-more"]
+    assert figure.json["data"][0]["y"][0] == "sums (n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}10)"
+
+
+def test_one_arm_on_several_benchmarks_has_both_accuracies_in_one_figure(store: Store, made: MadeRun) -> None:
+    base = {**made.summary["tasks"]["sums"], "arms": {"base": made.summary["arms"]["base"]}}
+    made.summary["tasks"] = {"sums": base, "more": base}
+    drawn = all_figures(made.summary, store, None)
+    assert [row["reading"] for row in rows(drawn.benchmarks[0])] == ["strict"] * 2 + ["flexible"] * 2
+    assert not any(figure.name.startswith("accuracy") for figures in drawn.results.values() for figure in figures)
+
+
+@pytest.mark.parametrize(
+    "numbers, words", [([1], "1 reply"), ([200, 200], "200 replies"), ([1038, 40, 40], "40 to 1,038 replies")]
+)
+def test_how_many_there_are_is_said_in_words(numbers: list[int], words: str) -> None:
+    assert counted(numbers, "reply") == words
 
 
 def test_a_ledger_without_verdicts_is_not_drawn(store: Store, made: MadeRun) -> None:

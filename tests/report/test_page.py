@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from cgd.report.html import write_html
 from cgd.store import Store
-from tests.builders import add_comparison
+from tests.builders import add_comparison, make_manifest
 from tests.report.contrast import contrast
+from tests.report.made_run import fill_run
 from tests.report.pages import Page, summary_of, without_plotly, write
 
 
@@ -55,7 +57,7 @@ def test_figures_carry_the_numbers_of_the_summary(store: Store, tmp_path: Path) 
     assert strict["x"] == pytest.approx([20.0, 50.0, 700 / 9])
     lower = summary_of(store)["arms"]["base"]["ci95"][0]
     assert strict["error_x"]["arrayminus"][0] == pytest.approx(20 - 100 * lower)
-    assert [curve["showlegend"] for curve in loss["data"]] == [True, False, True, False], "one entry an arm"
+    assert [curve["showlegend"] for curve in loss["data"]] == [False, False, True] * 2, "one entry an arm, its mean"
     assert loss["data"][0]["y"] == pytest.approx([2.0, 1.0, 2 / 3])
 
 
@@ -76,10 +78,37 @@ def test_links_within_the_page_lead_to_its_sections(store: Store, tmp_path: Path
     assert set(within) <= {head["id"] for head in page.all("h2")}
 
 
+def test_no_level_of_headings_is_skipped(store: Store, tmp_path: Path) -> None:
+    add_comparison(store)
+    tags = [tag for tag, _ in Page(without_plotly(write(tmp_path, store)[0])).tags if re.fullmatch("h[1-6]", tag)]
+    levels = [int(tag[1]) for tag in tags]
+    assert levels[0] == 1
+    assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert 3 in levels
+
+
+def test_every_column_has_a_name(store: Store, tmp_path: Path) -> None:
+    made = fill_run(store)
+    html = write_html(tmp_path, made.summary, made.manifest, store, 3, made.analysis).read_text("utf-8")
+    assert "Verdicts of the critiques" in html
+    assert not re.search(r"<th[^>]*>\s*</th>", html)
+
+
+def test_many_sentences_are_folded_and_the_first_stays(store: Store, tmp_path: Path) -> None:
+    add_comparison(store)
+    summary = summary_of(store)
+    assert "The same in words" not in write_html(tmp_path, summary, make_manifest(), store, 0).read_text("utf-8")
+    summary["tasks"]["sums"]["words"] = [f"Sentence {number}." for number in range(8)]
+    html = write_html(tmp_path, summary, make_manifest(), store, 0).read_text("utf-8")
+    assert "<p>Sentence 0.</p>" in html
+    assert 'pair by pair <span class="note">7 sentences' in html
+    assert html.count("<li>Sentence") == 7
+
+
 def test_a_long_table_is_folded(store: Store, tmp_path: Path) -> None:
-    add_comparison(store, seeds=7)
+    add_comparison(store, seeds=9)
     html, _ = write(tmp_path, store)
-    assert re.search(r"<summary>Trained students <span class=\"note\">14 rows</span></summary>", html)
+    assert re.search(r"<summary>Trained students <span class=\"note\">18 rows</span></summary>", html)
 
 
 @pytest.mark.parametrize("theme", [0, 1])

@@ -110,6 +110,37 @@ def test_a_difference_that_does_not_outlast_the_correction_says_so(store: Store)
     assert "paired prompts): distinguishable from zero, but not after Holm's correction." in text
 
 
+def test_every_other_benchmark_is_named_with_its_difference_to_base(store: Store) -> None:
+    """All eight fixed on each: one sentence for the first, one for the rest."""
+    items = make_prompts(list("abcdefgh"))
+    for task in ("sums", "tables"):
+        add_predictions(store, task, "base", items, [WRONG] * 8)
+        add_predictions(store, task, "cgd", items, [RIGHT] * 8)
+    text = " ".join(gather(summarise(store, "sums", ["base", "cgd"]), make_manifest(), store, 0).summary)
+    assert "Strict accuracy of `cgd` on the other benchmarks: `tables` 100.0% (67.6% to 100.0%), +100.0 points" in text
+    assert "`sums` 100.0%" not in text
+
+
+def test_base_alone_is_named_on_every_benchmark(store: Store) -> None:
+    for task, verdict in (("sums", RIGHT), ("tables", WRONG), ("unscored", UNSCORED)):
+        add_predictions(store, task, "base", make_prompts(["a"]), [verdict])
+    text = " ".join(gather(summarise(store, "sums", ["base"]), make_manifest(), store, 0).summary)
+    assert "Strict accuracy of `base` on the other benchmarks: `tables` 0.0% (0.0% to 79.3%)." in text
+
+
+def test_test_prompts_that_resemble_training_prompts_are_told(store: Store) -> None:
+    add_comparison(store)
+    summary = summary_of(store)
+    found = {"n_tests": 10, "n_overlaps": 4, "n_most": 2, "n_equal": 1, "ci95": [0.1, 0.7], "first": []}
+    summary["contamination"] = {"sums": dict.fromkeys(("prompt", "critique", "refinement"), found)}
+    text = " ".join(gather(summary, make_manifest(), store, 0).summary)
+    assert (
+        "4 of the 10 test prompts share 13 words in a row with a training prompt, 1 of them are equal to one." in text
+    )
+    found["n_overlaps"] = 0
+    assert "13 words" not in " ".join(gather(summary, make_manifest(), store, 0).summary)
+
+
 def test_spans_part_names_from_words() -> None:
     assert spans("a `b` c") == [(False, "a "), (True, "b"), (False, " c")]
 

@@ -97,7 +97,7 @@ def seeds_table(task: str, arms: Mapping[str, Mapping[str, Any]]) -> Table:
         if arm["seeds"] > 1 and arm["seed_accuracies"]
     ]
     heads = ("Arm", "Strict accuracy of each seed", "Mean", "Standard deviation (points)", "95% interval for new seeds")
-    return Table(f"Training seeds on {task}", heads, "lrrrr", rows)
+    return Table(f"Training seeds on {task}", heads, "llrrr", rows)
 
 
 def clean_table(task: str, arms: Mapping[str, Mapping[str, Any]]) -> Table:

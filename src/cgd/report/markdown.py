@@ -67,9 +67,13 @@ def _blocks(content: Content) -> Iterable[str]:
         for _, tables, words in content.results:
             yield from map(_table, tables)
             yield from (["\n".join(f"- {escape(sentence)}" for sentence in words)] if words else [])
-        yield _sentence(content.how_to_read)
-    yield from _section("Beside accuracy", content.measures)
-    yield from _section("What critiques add", content.critiques)
+        yield _sentence(content.how_to_read["results"])
+    yield from _section(
+        "Beside accuracy", content.measures, content.how_to_read["measures"] if content.measures else ""
+    )
+    yield from _section(
+        "What critiques add", content.critiques, content.how_to_read["critiques"] if content.critiques else ""
+    )
     yield from _section("Data", content.data, content.data_note)
     yield from _section("Training", content.training)
     if content.records:

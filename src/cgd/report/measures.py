@@ -16,6 +16,11 @@ RATES = {
     "repetition": "Ends in a loop",
     "language": "In the prompt's language",
 }
+HOW_TO_READ = (
+    "Format drift sets an arm's replies beside base's to the same prompts: shares and their difference in points, "
+    "lengths and their ratio. Jensen–Shannon divergence says how far two distributions lie apart (0: equal, 0.693: "
+    "nothing in common); two halves of the same replies lie apart too, by chance, and what is found beyond that counts."
+)
 _FIELDS = {"prompt": "Prompts", "critique": "Critiques", "refinement": "Refinements"}
 
 

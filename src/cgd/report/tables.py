@@ -66,9 +66,10 @@ def generation_table(generation: Mapping[str, Mapping[str, Any]]) -> Table:
 
 def verdicts_table(generation: Mapping[str, Mapping[str, Any]]) -> Table:
     """What the critiques say of the drafts, by their own words."""
+    names = ("draft right", "draft wrong", "no verdict found")
     verdicts = generation.get("critique", {}).get("verdicts", {})
-    rows = [tuple(map(number, verdicts.values()))] if verdicts else []
-    return Table("Critiques by verdict", ("Draft right", "Draft wrong", "No verdict found"), "rrr", rows)
+    rows = list(zip(names, map(number, verdicts.values()), strict=True)) if verdicts else []
+    return Table("Critiques by verdict", ("Verdict", "Critiques"), "lr", rows)
 
 
 def spend_table(spend: Mapping[str, Any]) -> Table:
@@ -80,7 +81,7 @@ def spend_table(spend: Mapping[str, Any]) -> Table:
             number(spent["attempts"]),
             number(spent["prompt_tokens"]),
             number(spent["completion_tokens"]),
-            number(spent["cost"], ",.4f"),
+            number(spent["cost"], ",.4f") if spent["cost"] else "0",
         )
         for stage, spent in spend["stages"].items()
     ]

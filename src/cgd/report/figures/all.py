@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cgd.report.figures.accuracy import task_figures
+from cgd.report.figures.accuracy import accuracy_figure, benchmarks_figure
 from cgd.report.figures.critiques import analysis_figures
 from cgd.report.figures.drift import drift_figures
 from cgd.report.figures.figure import Figure, arm_looks
 from cgd.report.figures.lengths import reply_lengths, text_lengths
+from cgd.report.figures.samples import reliability_figure, samples_figure
 from cgd.report.figures.training import training_figures
 from cgd.store import Store
 
@@ -19,6 +20,8 @@ from cgd.store import Store
 class Figures(NamedTuple):
     """Figures by the section of the page that they stand in."""
 
+    benchmarks: list[Figure]
+    """Of all benchmarks together."""
     results: dict[str, list[Figure]]
     """By benchmark."""
     measures: list[Figure]
@@ -29,7 +32,7 @@ class Figures(NamedTuple):
     def every(self) -> list[Figure]:
         """All of them, in the order of the page."""
         results = [figure for figures in self.results.values() for figure in figures]
-        return [*results, *self.measures, *self.critiques, *self.data, *self.training]
+        return [*self.benchmarks, *results, *self.measures, *self.critiques, *self.data, *self.training]
 
 
 def all_figures(summary: Mapping[str, Any], store: Store, analysis: Mapping[str, Any] | None) -> Figures:
@@ -47,18 +50,26 @@ def all_figures(summary: Mapping[str, Any], store: Store, analysis: Mapping[str,
     def apart(figures: Iterable[Figure]) -> list[Figure]:
         return [_named_apart(figure, taken) for figure in figures]
 
+    tasks = {task: numbers["arms"] for task, numbers in summary["tasks"].items()}
+    all_in_one = len(tasks) > 1 and len(set(evaluated)) == 1
     drift = summary.get("drift", {})
-    measures = [
-        figure
-        for task in summary["tasks"]
-        for figure in (
-            *drift_figures(task, drift.get(task, {}), looks, summary["training"]),
-            *reply_lengths(store, task, looks),
-        )
+    drifts = [
+        figure for task in tasks for figure in drift_figures(task, drift.get(task, {}), looks, summary["training"])
     ]
+    lengths = [figure for task in tasks for figure in reply_lengths(store, task, looks)]
     return Figures(
-        results={task: apart(task_figures(task, numbers["arms"], looks)) for task, numbers in summary["tasks"].items()},
-        measures=apart(measures),
+        benchmarks=apart(_drawn(benchmarks_figure(tasks, looks))),
+        results={
+            task: apart(
+                _drawn(
+                    None if all_in_one else accuracy_figure(task, arms),
+                    samples_figure(task, arms, looks),
+                    reliability_figure(task, arms, looks),
+                )
+            )
+            for task, arms in tasks.items()
+        },
+        measures=apart([*drifts, *lengths]),
         critiques=apart(analysis_figures(analysis)),
         data=apart(text_lengths(store)),
         training=apart(training_figures(store, looks)),
@@ -77,6 +88,11 @@ def write_csv(folder: Path, figures: Iterable[Figure]) -> None:
         old.unlink()
     for figure in figures:
         (folder / f"{figure.name}.csv").write_text(figure.csv, encoding="utf-8")
+
+
+def _drawn(*figures: Figure | None) -> list[Figure]:
+    """Those that have numbers."""
+    return [figure for figure in figures if figure]
 
 
 def _named_apart(figure: Figure, taken: Counter[str]) -> Figure:

@@ -13,6 +13,7 @@ from cgd.report.figures.figure import (
     Look,
     add_values,
     categories_down,
+    counted,
     file_name,
     new_plot,
     style,
@@ -22,12 +23,16 @@ _LOOKS = {"student_before": Look(COLOURS[1], "circle", "solid"), "student_after"
 _OUTCOMES = {
     "wrong to right": "wrong draft, mended",
     "wrong to wrong": "wrong draft, stayed wrong",
+    "draft wrong": "wrong draft",
     "right to right": "right draft, stayed right",
     "right to wrong": "right draft, spoiled",
+    "draft right": "right draft",
     "leaking": "critique leaks",
     "not leaking": "critique does not leak",
 }
 _GOOD, _BAD = COLOURS[3], COLOURS[2]
+_FLOWS = {"right": "rgba(31, 154, 102, 0.35)", "wrong": "rgba(217, 105, 42, 0.35)"}
+"""By what the refinement is."""
 
 
 def analysis_figures(analysis: Mapping[str, Any] | None) -> list[Figure]:
@@ -60,8 +65,12 @@ def _gain_figure(by: str, gain: Mapping[str, Mapping[str, Mapping[str, Any]]]) -
         file_name("gain by", by),
         f"What the critique takes from the entropy, by {by}, with 95% intervals",
         (by, "information gain (nats a token)"),
-        gain,
+        {model: {group.replace("-", "–"): value for group, value in _other_last(gain[model])} for model in MODELS},
     )
+
+
+def _other_last(groups: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, Mapping[str, Any]]]:
+    return sorted(groups.items(), key=lambda item: item[0] == "other")
 
 
 def _means_figure(
@@ -70,12 +79,13 @@ def _means_figure(
     """Means of groups, before and after training; groups along the horizontal axis."""
     plot = new_plot()
     rows: list[tuple[Cell, ...]] = []
+    numbers = [value["n"] for groups in values.values() for value in groups.values() if value["mean"] is not None]
     for model, groups in values.items():
         shown = [(group, *_limits(value), value["n"]) for group, value in groups.items() if value["mean"] is not None]
         plot.add_scatter(
             name=MODELS[model],
             mode="markers",
-            x=[group for group, *_ in shown],
+            x=[group.replace(", ", ",<br>") for group, *_ in shown],
             y=[mean for _, mean, *_ in shown],
             error_y={
                 "array": [high - mean for _, mean, _, high, _ in shown],
@@ -91,30 +101,39 @@ def _means_figure(
     style(plot, height=360, x_title=axes[0], y_title=axes[1])
     plot.update_xaxes(type="category")
     plot.update_layout(scattermode="group", scattergap=0.7)
-    words = "; ".join(f"{model}, {group}: {mean:.3f}" for model, group, mean, *_ in rows)
+    caption = f"{caption} ({counted(numbers, 'record')})"
+    words = "; ".join(
+        f"{model}, {group}: {mean:.3f} ({low:.3f} to {high:.3f})" for model, group, mean, low, high, _ in rows
+    )
     heads = ("student", file_name(axes[0]).replace("-", "_"), "mean_nats_a_token", "low", "high", "records")
-    return Figure(name, caption, f"{caption}. {words}.", plot, heads, rows)
+    return Figure(name, caption, f"{caption}: {words}.", plot, heads, rows, half=name != "entropy-by-context")
 
 
 def _outcome_figure(gain_by: Mapping[str, Mapping[str, Any]]) -> Figure | None:
     """Information gain before training, by what became of the draft and by leak."""
-    shown = {
-        title: _limits(gain_by[group])
+    shown = [
+        (title, gain_by[group]["n"], *_limits(gain_by[group]))
         for group, title in _OUTCOMES.items()
-        if group in gain_by and gain_by[group]["mean"] is not None
-    }
+        if group in gain_by and gain_by[group]["mean"] is not None and not _is_split(group, gain_by)
+    ]
     if not shown:
         return None
     plot = new_plot()
-    add_values(plot, "before training", _LOOKS["student_before"], list(shown), list(shown.values()))
+    names = [f"{title} (n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{n})" for title, n, *_ in shown]
+    add_values(plot, "before training", _LOOKS["student_before"], names, [limits for _, _, *limits in shown])
     style(plot, height=110 + 44 * len(shown), x_title="information gain (nats a token)", y_title=None)
     categories_down(plot, len(shown))
-    numbers = {title: gain_by[group]["n"] for group, title in _OUTCOMES.items() if title in shown}
-    words = "; ".join(f"{title} {values[0]:.3f} (n = {numbers[title]})" for title, values in shown.items())
+    words = "; ".join(f"{title} {mean:.3f} ({low:.3f} to {high:.3f}, n = {n})" for title, n, mean, low, high in shown)
     caption = "Information gain of the critique by what became of the draft, with 95% intervals"
-    rows = [(title, *values, numbers[title]) for title, values in shown.items()]
+    rows: list[tuple[Cell, ...]] = [(title, *limits, n) for title, n, *limits in shown]
     heads = ("records", "gain_nats_a_token", "low", "high", "n")
     return Figure("gain-by-outcome", caption, f"{caption}, before training: {words}.", plot, heads, rows)
+
+
+def _is_split(group: str, gain_by: Mapping[str, Any]) -> bool:
+    """Whether right or wrong drafts stand by what became of them; where no refinement has a verdict they don't."""
+    verdict = group.removeprefix("draft ")
+    return verdict != group and any(way.startswith(f"{verdict} to ") for way in gain_by)
 
 
 def _limits(value: Mapping[str, Any]) -> Sequence[float]:
@@ -149,14 +168,16 @@ def _ledger_figure(ledger: Mapping[str, Any]) -> Figure | None:
             "source": [source for source, _, _ in links],
             "target": [target for _, target, _ in links],
             "value": [n for *_, n in links],
-            "color": "rgba(128, 128, 128, 0.4)",
+            "color": [_FLOWS[after] for (_, after), n in counts.items() if n],
         },
     )
     style(plot, height=300, x_title="", y_title=None)
     words = "; ".join(f"{a} draft, {b} refinement: {n}" for (a, b), n in counts.items())
+    known = counted([sum(counts.values())], "record")
+    unscored = f", {ledger['unscored']} without both verdicts left out" if ledger["unscored"] else ""
     return Figure(
         "ledger",
-        "What refining did to right and wrong drafts",
+        f"What refining did to right and wrong drafts ({known}{unscored})",
         f"Records by draft and refinement: {words}.",
         plot,
         ("draft", "refinement", "records"),

@@ -6,7 +6,19 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from cgd.report.figures.figure import COLOURS, DASHES, SYMBOLS, Cell, Figure, Look, file_name, label, new_plot, style
+from cgd.report.figures.figure import (
+    COLOURS,
+    DASHES,
+    SYMBOLS,
+    Cell,
+    Figure,
+    Look,
+    counted,
+    file_name,
+    label,
+    new_plot,
+    style,
+)
 from cgd.store import Store
 
 _REPLIES = """
@@ -23,7 +35,7 @@ def reply_lengths(store: Store, task: str, looks: Mapping[str, Look]) -> list[Fi
         if row["arm"] in sizes:
             sizes[row["arm"]][row["size"]] += row["n"]
     shown = {arm: counts for arm, counts in sizes.items() if counts}
-    return _figure(file_name("reply-lengths", task), f"Length of replies on {task}", "tokens", shown, looks)
+    return _figure(file_name("reply-lengths", task), f"Length of replies on {task}", ("reply", "tokens"), shown, looks)
 
 
 def text_lengths(store: Store) -> list[Figure]:
@@ -36,7 +48,7 @@ def text_lengths(store: Store) -> list[Figure]:
     looks = dict(zip(sizes, map(Look, COLOURS[1:], SYMBOLS[1:], DASHES[1:]), strict=False))
     shown = {part: counts for part, counts in sizes.items() if counts}
     caption = "Length of drafts, critiques and refinements"
-    return _figure("text-lengths", caption, "characters", shown, looks)
+    return _figure("text-lengths", caption, ("text", "characters"), shown, looks)
 
 
 def length_class(size: int) -> int:
@@ -53,9 +65,18 @@ def class_label(number: int) -> str:
 
 
 def _figure(
-    name: str, caption: str, unit: str, sizes: Mapping[str, Counter[int]], looks: Mapping[str, Look]
+    name: str, caption: str, units: tuple[str, str], sizes: Mapping[str, Counter[int]], looks: Mapping[str, Look]
 ) -> list[Figure]:
-    """Shares by class of length; no figure where there is no text."""
+    """Shares by class of length; no figure where there is no text.
+
+    Args:
+        name: of the file.
+        caption: without units.
+        units: what is counted, and in what its length is.
+        sizes: how many have a length, by owner and length.
+        looks: of the owners.
+    """
+    what, unit = units
     classes = _classes(size for counts in sizes.values() for size in counts)
     plot = new_plot()
     rows: list[tuple[Cell, ...]] = []
@@ -84,7 +105,10 @@ def _figure(
     plot.update_xaxes(type="category")
     plot.update_yaxes(rangemode="tozero")
     description = f"{caption} in {unit}: {'; '.join(words)}."
-    return [Figure(name, caption, description, plot, ("of", unit, "share_percent", "texts"), rows)]
+    caption = (
+        f"{caption} ({counted((counts.total() for counts in sizes.values()), what)}{' each' if len(sizes) > 1 else ''})"
+    )
+    return [Figure(name, caption, description, plot, ("of", unit, "share_percent", "texts"), rows, half=True)]
 
 
 def _classes(sizes: Iterable[int]) -> list[int]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
-from cgd.report.figures.figure import Cell, Figure, Look, file_name, label, new_plot, style
+from cgd.report.figures.figure import Figure, Look, file_name, label, new_plot, style
 from cgd.store import Store
 
 _MEASURES = (
@@ -18,6 +19,8 @@ _MEASURES = (
 
 Training = tuple[str, int, Sequence[Mapping[str, Any]]]
 """Arm, seed, and log."""
+Curve = Mapping[int, float]
+"""Value by optimizer step."""
 
 
 def training_figures(store: Store, looks: Mapping[str, Look]) -> list[Figure]:
@@ -33,32 +36,58 @@ def training_figures(store: Store, looks: Mapping[str, Look]) -> list[Figure]:
 def _curves(
     trainings: Sequence[Training], looks: Mapping[str, Look], measure: str, caption: str, unit: str
 ) -> Figure | None:
-    """The seeds of an arm share its look."""
+    """One line an arm; where it has several seeds, a thick one for their mean and thin ones for each."""
     plot = new_plot()
-    named: set[str] = set()
-    rows: list[tuple[Cell, ...]] = []
-    ends = []
+    curves: dict[str, dict[int, Curve]] = {}
     for arm, seed, log in trainings:
-        curve = [(entry["step"], entry[measure]) for entry in log if "step" in entry and measure in entry]
-        if not curve:
-            continue
-        look = looks[arm]
-        plot.add_scatter(
-            name=label(arm),
-            legendgroup=label(arm),
-            showlegend=arm not in named,
-            mode="lines" if len(curve) > 1 else "markers",
-            x=[step for step, _ in curve],
-            y=[value for _, value in curve],
-            line={"color": look.colour, "dash": look.dash, "width": 1.8},
-            marker={"symbol": look.symbol},
-        )
-        named.add(arm)
-        rows += [(arm, seed, step, value) for step, value in curve]
-        ends.append(f"{arm}, seed {seed}, from {curve[0][1]:.4g} to {curve[-1][1]:.4g}")
-    if not rows:
+        logged: Curve = {entry["step"]: entry[measure] for entry in log if "step" in entry and measure in entry}
+        if logged:
+            curves.setdefault(arm, {})[seed] = logged
+    if not curves:
         return None
+    for arm, seeds in curves.items():
+        if len(seeds) > 1:
+            for curve in seeds.values():
+                _add_line(plot, arm, looks[arm]._replace(dash="solid"), curve, faint=True)
+        _add_line(plot, arm, looks[arm], _mean(list(seeds.values())))
     style(plot, height=360, x_title="optimizer step", y_title=unit)
-    description = f"{caption} by optimizer step, in {unit}: {'; '.join(ends)}."
-    name = file_name("training", measure)
-    return Figure(name, caption, description, plot, ("arm", "seed", "step", file_name(unit).replace("-", "_")), rows)
+    plot.update_yaxes(rangemode="tozero")
+    ends = [
+        f"{arm}, seed {seed}, from {next(iter(curve.values())):.4g} to {list(curve.values())[-1]:.4g}"
+        for arm, seeds in curves.items()
+        for seed, curve in seeds.items()
+    ]
+    several = any(len(seeds) > 1 for seeds in curves.values())
+    return Figure(
+        name=file_name("training", measure),
+        caption=f"{caption}{': mean over seeds, and each seed thin' if several else ''}",
+        description=f"{caption} by optimizer step, in {unit}: {'; '.join(ends)}.",
+        plot=plot,
+        heads=("arm", "seed", "step", file_name(unit).replace("-", "_")),
+        rows=[
+            (arm, seed, step, value)
+            for arm, seeds in curves.items()
+            for seed, curve in seeds.items()
+            for step, value in curve.items()
+        ],
+        half=True,
+    )
+
+
+def _mean(curves: Sequence[Curve]) -> Curve:
+    """At the steps that all of them have."""
+    return {step: fmean(curve[step] for curve in curves) for step in curves[0] if all(step in one for one in curves)}
+
+
+def _add_line(plot: Any, arm: str, look: Look, curve: Curve, *, faint: bool = False) -> None:
+    plot.add_scatter(
+        name=label(arm),
+        legendgroup=label(arm),
+        showlegend=not faint,
+        mode="lines" if len(curve) > 1 else "markers",
+        x=list(curve),
+        y=list(curve.values()),
+        line={"color": look.colour, "dash": look.dash, "width": 1 if faint else 2},
+        marker={"symbol": look.symbol},
+        opacity=0.35 if faint else 1,
+    )
