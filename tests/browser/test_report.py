@@ -125,13 +125,13 @@ def test_a_table_sorts_by_keyboard_and_by_one_column_at_a_time(page: Any) -> Non
 
 
 def test_absent_values_stand_last_either_way(page: Any) -> None:
-    """The uncertainty table says how often entropy rises for drops alone."""
-    caption = "Uncertainty: nats a token where nothing else is said"
+    """How far samples agree is said for the largest k alone."""
+    caption = "Several answers to a prompt on sums"
     button = page.locator(f"table:has(caption span:text-is('{caption}')) thead button").last
     page.locator("details.fold").evaluate_all("folds => folds.forEach(fold => { fold.open = true; })")
     for _ in range(2):
         button.click()
-        cells = column(page, caption, 6)
+        cells = column(page, caption, 8)
         absent = [cell == "–" for cell in cells]
         assert absent == sorted(absent) and any(absent) and not all(absent)
 
@@ -200,4 +200,28 @@ def test_the_report_prints_unfolded_and_to_the_papers_width(page: Any, tmp_path:
     assert page.locator("details:not([open])").count() == folded > 0
     pdf = (tmp_path / "report.pdf").read_bytes()
     assert pdf.startswith(b"%PDF-") and len(pdf) > 50_000
-    until(page, "[...document.querySelectorAll('.main-svg')].every(svg => svg.clientWidth > 900)")
+    until(
+        page,
+        "[...document.querySelectorAll('.plot')].every(plot => "
+        "[...plot.querySelectorAll('.main-svg')].every(svg => svg.clientWidth === plot.clientWidth))",
+    )
+    page.emulate_media(media="print")
+    assert page.locator("thead button").evaluate_all(
+        "buttons => buttons.every(button => getComputedStyle(button).display === 'contents')"
+    ), "a head that holds a control is not repeated on the next sheet"
+
+
+def test_small_figures_stand_two_abreast_and_a_lone_one_takes_the_width(page: Any) -> None:
+    boxes = {
+        name: page.locator(f"figure:has(a[download='{name}.csv'])").bounding_box()
+        for name in ("training-loss", "training-entropy", "training-grad-norm", "text-lengths", "accuracy-sums")
+    }
+    loss, entropy, third, lone, full = boxes.values()
+    assert loss["y"] == entropy["y"] and loss["x"] + loss["width"] < entropy["x"]
+    assert third["y"] > loss["y"]
+    assert lone["width"] == full["width"] > 2 * loss["width"]
+    page.set_viewport_size({"width": 390, "height": 800})
+    until(page, "document.querySelectorAll('figure.half').length > 3 && innerWidth === 390")
+    assert (
+        page.locator("figure").evaluate_all("all => new Set(all.map(one => one.getBoundingClientRect().x)).size") == 1
+    )

@@ -153,7 +153,8 @@ def _overlaps(summary: Mapping[str, Any]) -> list[str]:
     found = summary.get("contamination", {}).get(summary["task"], {}).get("prompt")
     if not found or not found["n_overlaps"]:
         return []
+    equal = f"{found['n_equal']} of these equal one" if found["n_equal"] else "none equals one"
     return [
-        f"{found['n_overlaps']} of the {found['n_tests']} test prompts share 13 words in a row with a training prompt, "
-        f"{found['n_equal']} of them are equal to one."
+        f"Of the {found['n_tests']} test prompts {found['n_overlaps']} share 13 words in a row with a training prompt; "
+        f"{equal}."
     ]

@@ -70,7 +70,7 @@ def benchmarks_figure(tasks: Mapping[str, Arms], looks: Mapping[str, Look]) -> F
         rows += [(task, arm, reading, *values, tasks[task][arm]["n"]) for task, values in shown.items()]
     if not rows:
         return None
-    style(plot, height=120 + len(tasks) * (26 + 14 * len(plot.data)), x_title="accuracy (%)", y_title=None)
+    style(plot, height=120 + (len(tasks) + 1) * (26 + 14 * len(plot.data)), x_title="accuracy (%)", y_title=None)
     plot.update_xaxes(rangemode="tozero")
     categories_down(plot, len(tasks))
     readings = " and ".join(dict.fromkeys(str(reading) for _, _, reading, *_ in rows)).capitalize()

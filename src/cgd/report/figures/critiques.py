@@ -99,7 +99,7 @@ def _means_figure(
     if not rows:
         return None
     style(plot, height=360, x_title=axes[0], y_title=axes[1])
-    plot.update_xaxes(type="category")
+    plot.update_xaxes(type="category", title_standoff=10)
     plot.update_layout(scattermode="group", scattergap=0.7)
     caption = f"{caption} ({counted(numbers, 'record')})"
     words = "; ".join(
