@@ -134,9 +134,9 @@ def test_test_prompts_that_resemble_training_prompts_are_told(store: Store) -> N
     found = {"n_tests": 10, "n_overlaps": 4, "n_most": 2, "n_equal": 1, "ci95": [0.1, 0.7], "first": []}
     summary["contamination"] = {"sums": dict.fromkeys(("prompt", "critique", "refinement"), found)}
     text = " ".join(gather(summary, make_manifest(), store, 0).summary)
-    assert (
-        "4 of the 10 test prompts share 13 words in a row with a training prompt, 1 of them are equal to one." in text
-    )
+    assert "Of the 10 test prompts 4 share 13 words in a row with a training prompt; 1 of these equal one." in text
+    found["n_equal"] = 0
+    assert "training prompt; none equals one." in " ".join(gather(summary, make_manifest(), store, 0).summary)
     found["n_overlaps"] = 0
     assert "13 words" not in " ".join(gather(summary, make_manifest(), store, 0).summary)
 
