@@ -187,4 +187,4 @@ def _moved(store: Store, models: Mapping[str, Path]) -> dict[str, Any]:
             for value in divergences(trained, base, texts):
                 found.setdefault(task, []).append(value)
                 progress.advance()
-    return {task: mean_of(values) for task, values in found.items()}
+    return {task: mean_of(values, least=0.0) for task, values in found.items()}

@@ -20,6 +20,12 @@ def test_too_few_values_have_no_interval() -> None:
     assert mean_of([0.5]) == {"mean": 0.5, "ci95": None, "n": 1}
 
 
+def test_the_interval_is_cut_where_no_mean_can_lie() -> None:
+    """1, 2, 3 reach from −0.4841 to 4.4841: a divergence begins at 0, and of the bounds 0 and 4 both cut."""
+    assert mean_of([1.0, 2.0, 3.0], least=0.0)["ci95"] == pytest.approx([0.0, 4.4841], abs=1e-4)
+    assert mean_of([1.0, 2.0, 3.0], least=0.0, most=4.0)["ci95"] == [0.0, 4.0]
+
+
 def test_it_covers_the_truth_as_often_as_it_says() -> None:
     """2,000 samples of 30 exponential values, which are skewed as entropies are; the mean is 1."""
     rng = np.random.default_rng(0)

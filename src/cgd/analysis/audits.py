@@ -45,7 +45,7 @@ def audit_summary(
             for name in ("draft", "critique", "refinement")
         },
         "words": {
-            name: mean_of([len(getattr(record, name).split()) for record in records])
+            name: mean_of([len(getattr(record, name).split()) for record in records], least=0.0)
             for name in ("draft", "critique", "refinement")
         },
     }

@@ -8,6 +8,7 @@ paper (arXiv 2505.11628), sections on entropy and on the Bayesian view.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from math import log
 from statistics import fmean
 from typing import Any, Literal, NamedTuple
 
@@ -150,9 +151,9 @@ def _bayes(records: Mapping[str, RecordScores]) -> dict[str, Any] | None:
     ranked = [check.rank_correlation for check in checks if check.rank_correlation is not None]
     agreeing = sum(check.top1 for check in checks)
     return {
-        "kl": mean_of([check.kl for check in checks]),
-        "js": mean_of([check.js for check in checks]),
-        "rank_correlation": mean_of(ranked),
+        "kl": mean_of([check.kl for check in checks], least=0.0),
+        "js": mean_of([check.js for check in checks], least=0.0, most=log(2)),
+        "rank_correlation": mean_of(ranked, least=-1.0, most=1.0),
         "top1_agreement": {
             "mean": agreeing / len(checks),
             "ci95": list(wilson_interval(agreeing, len(checks))),
