@@ -14,7 +14,11 @@ from pydantic.fields import FieldInfo
 from cgd import config
 from cgd.plugins import Kind, available, load
 
-HEAD = """# Recipe reference
+HEAD = """---
+search: { boost: 4 }
+---
+
+# Recipe reference
 
 A recipe is one or more TOML files. Later files win key by key, `--set section.key=value` wins over files, and an
 unknown key is refused with the closest known one. The resolved recipe is saved as part of `manifest.json`.
