@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from inspect import cleandoc
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,34 @@ from pydantic.fields import FieldInfo
 from cgd import config
 from cgd.plugins import Kind, available, load
 
-HEAD = """# Recipe reference
+HEAD = """---
+search: { boost: 4 }
+---
 
-Generated from the models in `cgd/config/` and the `Options` of each plug-in by `python docs/make_reference.py`.
+# Recipe reference
 
 A recipe is one or more TOML files. Later files win key by key, `--set section.key=value` wins over files, and an
 unknown key is refused with the closest known one. The resolved recipe is saved as part of `manifest.json`.
+
+A recipe must have `[data]`, `[student]` and one of `[[arms]]`, and a `[teacher]` unless every arm learns from the
+task's own solutions (`sft`). Without `[[evaluation.tasks]]` nothing is tested. `cgd init` writes a first recipe,
+`cgd check RECIPE` validates it.
+
+*Required*: there is no default. *Absent*: the key need not be there, and its meaning says what happens then. A section
+in double brackets, such as `[[arms]]`, may be there several times. x, y', c and ŷ are prompt, draft, critique and
+refinement; the [terms](terms.md) say the rest.
+
+This page is generated from the models in `cgd/config/` and the `Options` of each plug-in by
+`python docs/make_reference.py`.
+
+<div class="keys" markdown>
 """
+TAIL = "</div>"
+INTRODUCTIONS = {
+    "[teacher]": "The engine and the model that write critiques and refinements.",
+    "[teacher_answer]": "The teacher's own answers to x alone, made where an arm's `target` is `teacher_answer`.",
+}
+"""In place of the docstring, where a model serves several sections."""
 SECTIONS: dict[str, type[BaseModel]] = {
     "Top level": config.Recipe,
     "[data]": config.DataConfig,
@@ -50,13 +72,14 @@ PLUGINS: dict[Kind, str] = {
 
 def reference() -> str:
     """The whole page as Markdown."""
-    return "\n".join([HEAD, *_sections(), *_plugins()]).rstrip() + "\n"
+    return "\n".join([HEAD, *_sections(), *_plugins(), TAIL]) + "\n"
 
 
 def _sections() -> Iterator[str]:
     for title, model in SECTIONS.items():
         yield f"## `{title}`\n" if title.startswith("[") else f"## {title}\n"
-        yield from _model(model)
+        yield INTRODUCTIONS.get(title, cleandoc(model.__doc__ or "")) + "\n"
+        yield from _table(model)
 
 
 def _plugins() -> Iterator[str]:
@@ -64,14 +87,9 @@ def _plugins() -> Iterator[str]:
         yield f"## {title}\n"
         for name in available(kind):
             module = load(kind, name)
-            yield f"### `{name}`\n\n{(module.__doc__ or '').strip()}\n"
+            yield f"### `{name}`\n\n{cleandoc(module.__doc__ or '')}\n"
             if module.Options.model_fields:
                 yield from _table(module.Options)
-
-
-def _model(model: type[BaseModel]) -> Iterator[str]:
-    yield f"{(model.__doc__ or '').strip()}\n"
-    yield from _table(model)
 
 
 def _table(model: type[BaseModel]) -> Iterator[str]:
@@ -90,7 +108,8 @@ def _type(schema: Mapping[str, Any]) -> str:
     if "anyOf" in schema:
         return " or ".join(_type(choice) for choice in schema["anyOf"] if choice.get("type") != "null")
     if schema.get("type") == "array":
-        return f"list of {_type(schema['items'])}s"
+        items = _type(schema["items"])
+        return f"list of {items}" if "`" in items else f"list of {items}s"
     if "$ref" in schema:
         return "table"
     return {"object": "table", "string": "text"}.get(schema["type"], str(schema["type"]))

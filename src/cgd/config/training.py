@@ -35,7 +35,7 @@ class ArmConfig(Section):
     name: Name
     """Name of the arm; `base` is taken by the untrained student."""
     objective: str
-    """Objective plug-in: `cgd`, `sft`, `distilled_sft`, `cft`, `refine`, or the dotted name of your own module."""
+    """Objective plug-in: `cgd`, `refine`, `distilled_sft`, `sft`, `cft`, `mixture`, or the dotted name of your own."""
     options: dict[str, Any] = {}
     """The objective's own keys."""
     context_dropout: ContextDropoutConfig | None = None
