@@ -346,8 +346,8 @@ def test_a_run_ends_with_the_accuracies_and_the_place_of_the_report(
     stand_in(monkeypatch, RunResult(Path("runs/trial"), 5, summary))
     outcome = cgd("run", "trial.toml")
     assert outcome.out.splitlines() == [
-        "base               62.5%  [50.0, 75.0]  strict accuracy, n = 8",
-        "sft - base        -12.5%  [-25.0, 0.0]  paired difference, n = 8",
+        "base          62.5%  [50.0, 75.0]  strict accuracy, n = 8",
+        "sft - base   -12.5%  [-25.0, 0.0]  paired difference, n = 8",
         "done: runs/trial/report/index.html",
     ]
     printed = json.loads(cgd("run", "trial.toml", "--json").out)

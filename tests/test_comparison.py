@@ -50,7 +50,8 @@ def test_students_of_two_runs_are_paired_by_prompt(runs: list[Path]) -> None:
     assert pair["difference"] == pytest.approx(9 / 15)
     assert pair["p_holm"] == pair["p"] == pytest.approx(2 / 2**9)
     assert task["words"] == [
-        "Differences are over prompts that both students have a verdict on: 15 of 16 and 15 of long/sft and short/sft.",
+        "Differences are over prompts that both students have a verdict on: "
+        "15, where long/sft has 16 and short/sft 15.",
         f"long/sft is above short/sft by 60.0 points ({100 * pair['ci95'][0]:.1f} to {100 * pair['ci95'][1]:.1f}, "
         "n = 15).",
     ]

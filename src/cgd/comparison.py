@@ -119,9 +119,10 @@ def _coverage(numbers: Mapping[str, Any]) -> list[str]:
     if not lacking:
         return []
     least = min(lacking, key=lambda pair: pair["n"])
+    a, b = least["a"], least["b"]
     return [
-        f"Differences are over prompts that both students have a verdict on: {least['n']} of "
-        f"{arms[least['a']]['n']} and {arms[least['b']]['n']} of {least['a']} and {least['b']}."
+        f"Differences are over prompts that both students have a verdict on: {least['n']}, where {a} has "
+        f"{arms[a]['n']} and {b} {arms[b]['n']}."
     ]
 
 

@@ -46,9 +46,8 @@ def analyze(  # noqa: PLR0913 - a command and its options
         typer.echo(json.dumps(account))
         return
     for model, contexts in account["entropy"].items():
-        for context, value in contexts.items():
+        quantities = {f"H(refinement | {context})": value for context, value in contexts.items()}
+        for name, value in {**quantities, "information gain": account["information_gain"][model]}.items():
             low, high = value["ci95"] or (float("nan"), float("nan"))
-            typer.echo(
-                f"{model:<15} H(refinement | {context:<16}) {value['mean']:.4f} [{low:.4f}, {high:.4f}] nats a token"
-            )
+            typer.echo(f"{model:<15} {name:<32} {value['mean']:7.4f} [{low:.4f}, {high:.4f}] nats a token")
     typer.echo(f"done: {folder / 'analysis.json'}, n = {account['records']} records")

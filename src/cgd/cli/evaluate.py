@@ -53,7 +53,8 @@ def evaluate(  # noqa: PLR0913 - a command and its options
         typer.echo(result_json(result))
         return
     for label, numbers in result.summary["tasks"].items():
-        typer.echo("\n".join([f"{label}:", *headline(numbers)]))
+        tested = {recipe.name.removeprefix("eval-"): numbers["arms"]["base"]}  # "base" is what a run calls it
+        typer.echo("\n".join([f"{label}:", *headline({"arms": tested, "paired": {}})]))
     typer.echo(f"done: {result.folder / 'report' / 'index.html'}")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -144,14 +144,19 @@ def result_json(result: RunResult) -> str:
     return json.dumps({"folder": str(result.folder), "made": result.made, "summary": result.summary})
 
 
-def headline(numbers: Mapping[str, Any]) -> Iterator[str]:
+def headline(numbers: Mapping[str, Any]) -> list[str]:
     """One benchmark's accuracies and differences, a line each."""
-    for name, arm in numbers["arms"].items():
-        if arm["n"]:
-            yield f"{name:<16} {_percent(arm['strict_accuracy'], arm['ci95'])}  strict accuracy, n = {arm['n']}"
-    for name, pair in numbers["paired"].items():
-        if pair["n"]:
-            yield f"{name:<16} {_percent(pair['difference'], pair['ci95'])}  paired difference, n = {pair['n']}"
+    lines = [
+        (name, _percent(arm["strict_accuracy"], arm["ci95"]), f"strict accuracy, n = {arm['n']}")
+        for name, arm in numbers["arms"].items()
+        if arm["n"]
+    ] + [
+        (name, _percent(pair["difference"], pair["ci95"]), f"paired difference, n = {pair['n']}")
+        for name, pair in numbers["paired"].items()
+        if pair["n"]
+    ]
+    width = max((len(name) for name, _, _ in lines), default=0)
+    return [f"{name:<{width}}  {value}  {what}" for name, value, what in lines]
 
 
 def _percent(value: float, interval: Sequence[float]) -> str:
