@@ -143,6 +143,7 @@ def test_a_checkpoint_is_evaluated_under_the_name_of_its_run(finished: RunResult
     place = finished.folder / "checkpoints" / "cgd" / "seed0"
     code, output = evaluate(place, "--tasks", f"gsm8k={rows}", "--limit", 2, "--runs", tmp_path / "runs")
     assert code == 0, output
+    assert "\ntiny-cgd-seed0  " in output
     assert (tmp_path / "runs" / "eval-tiny-cgd-seed0" / "summary.json").is_file()
 
 
