@@ -68,15 +68,15 @@ def _names(folders: Sequence[Path]) -> dict[str, Path]:
 
 def _predictions(runs: Mapping[str, Path]) -> sqlite3.Connection:
     """All runs' predictions in one table in memory, arms named `RUN/ARM`; prompts of a run in their order."""
+    for folder in runs.values():
+        if not (folder / "run.sqlite").is_file():
+            raise UserError(f"{folder} holds no run (run.sqlite); start one with cgd run")
     database = sqlite3.connect(":memory:")
     database.row_factory = sqlite3.Row
     database.execute(f"CREATE TABLE predictions (run, {', '.join(_COLUMNS)})")
     marks = ", ".join("?" * (len(_COLUMNS) + 1))
     for name, folder in runs.items():
-        path = folder / "run.sqlite"
-        if not path.is_file():
-            raise UserError(f"{folder} holds no run (run.sqlite); start one with cgd run")
-        with closing(Store(path)) as store:
+        with closing(Store(folder / "run.sqlite")) as store:
             rows = store.query(f"SELECT {', '.join(_COLUMNS)} FROM predictions")
         named = [(name, row["task"], f"{name}/{row['arm']}", *tuple(row)[2:]) for row in rows]
         database.executemany(f"INSERT INTO predictions VALUES ({marks})", named)

@@ -10,7 +10,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -28,7 +28,6 @@ _OUTSIDE = {
     *(sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY),
     *(sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOMEM),
 }
-
 
 Evaluated = Literal["prediction", "checkpoint", "self_refinement"]
 """Whose answers are graded: the selected checkpoints', those kept along the training, the students' refined ones."""
@@ -82,12 +81,15 @@ class Store:
         """
         self.path = path
         try:
-            self._db = sqlite3.connect(path, timeout=10, isolation_level=None)
-            self._db.row_factory = sqlite3.Row
-            # Rows of about 2 kB, in a page of the usual 4 kB, would leave almost half of the file empty.
-            for pragma in ("page_size = 8192", "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
-                self._db.execute(f"PRAGMA {pragma}")
-            self._create_or_check_schema()
+            with ExitStack() as undo:
+                self._db = sqlite3.connect(path, timeout=10, isolation_level=None)
+                undo.callback(self._db.close)
+                self._db.row_factory = sqlite3.Row
+                # Rows of about 2 kB, in a page of the usual 4 kB, would leave almost half of the file empty.
+                for pragma in ("page_size = 8192", "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+                    self._db.execute(f"PRAGMA {pragma}")
+                self._create_or_check_schema()
+                undo.pop_all()
         except sqlite3.DatabaseError as error:
             raise UserError(
                 f"can't open the run store {path}: {error}. Is another process using it, or is it no cgd run store?"
